@@ -1,0 +1,131 @@
+"""params.yaml: one typed section a choice, unknown keys refused, errors that name the key.
+
+Every library file and every stage declares its own settings as a class `Params(Section)`. The class
+can be read without running the rest of its file (`declared_params`), so that params.yaml is
+validated in a fraction of a second, before torch is imported anywhere.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from stages.core.errors import InputError
+
+PARAMS_FILE = Path("params.yaml")
+STAGES = Path(__file__).resolve().parent.parent
+MODULES_OF_PARAMS = {"stages.core.params", "typing", "pydantic", "__future__"}
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are refused, values are immutable once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+T = TypeVar("T", bound=Section)
+
+
+def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """params.yaml as nested dicts. Raise InputError if it is missing or is not YAML."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        params = yaml.load(path.read_text(), Loader=loader)
+    except FileNotFoundError:
+        raise InputError(path, "file not found", "run from the root of the project") from None
+    except yaml.YAMLError as fault:
+        where = getattr(fault, "problem_mark", None)
+        line = f"line {where.line + 1}" if where else None
+        raise InputError(path, "not valid YAML", "mend the syntax of that line", line) from None
+    if not isinstance(params, dict):
+        raise InputError(path, "not a mapping of parameters", "restore it with git checkout")
+    return params
+
+
+def parse(model: type[T], values: Any, key: str, path: Path = PARAMS_FILE) -> T:
+    """`values` of params.yaml at dotted `key` as a `model`.
+
+    Raise InputError that names the first wrong key, what is wrong with it, and the valid names.
+    """
+    if values is None:
+        raise InputError(path, "no such section", f"add it, with the keys {_keys(model)}", key)
+    try:
+        return model.model_validate(values)
+    except ValidationError as fault:
+        first = fault.errors(include_url=False)[0]
+        dotted = ".".join([key, *(str(part) for part in first["loc"])]) if key else ".".join(
+            str(part) for part in first["loc"]
+        )
+        if first["type"] == "extra_forbidden":
+            raise InputError(
+                path, "unknown key", f"remove it; the keys here are {_keys(model)}", dotted
+            ) from None
+        problem = first["msg"][0].lower() + first["msg"][1:]
+        if first["type"] != "missing":
+            problem += f", not {first['input']!r}"
+        raise InputError(path, problem, "give a valid value", dotted) from None
+
+
+def section(key: str, model: type[T], params: dict[str, Any] | None = None) -> T:
+    """The section at dotted `key` of params.yaml, typed."""
+    values: Any = read_params() if params is None else params
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return parse(model, values, key)
+
+
+def choices(library: str) -> list[str]:
+    """The names a user may choose from in a library: its files that do not start with `_`."""
+    return sorted(f.stem for f in (STAGES / library).glob("*.py") if not f.stem.startswith("_"))
+
+
+def choose(library: str, name: str, key: str) -> Path:
+    """The file of `name` in a library. Raise InputError with the valid names if there is none."""
+    file = STAGES / library / f"{name}.py"
+    if name not in choices(library):
+        raise InputError(
+            PARAMS_FILE,
+            f"{name!r} is none of {', '.join(choices(library))}",
+            f"choose one of these, or add stages/{library}/{name}.py",
+            key,
+        )
+    return file
+
+
+def declared_params(file: Path) -> type[Section]:
+    """The class `Params` that `file` declares, without importing what else the file needs.
+
+    Only imports from pydantic, typing and this module, plain constants, and Section classes are
+    executed; `Params` may refer to nothing else.
+    """
+    tree = ast.parse(file.read_text(), filename=str(file))
+    wanted = [node for node in tree.body if _is_declaration(node)]
+    namespace: dict[str, Any] = {"__name__": f"params_of_{file.stem}"}
+    code = compile(ast.Module(body=wanted, type_ignores=[]), str(file), "exec", dont_inherit=True)
+    exec(code, namespace)  # noqa: S102 - our own source file
+    if "Params" not in namespace:
+        raise InputError(file, "declares no class Params(Section)", "add one, empty if need be")
+    return namespace["Params"]
+
+
+def _is_declaration(node: ast.stmt) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return node.module in MODULES_OF_PARAMS
+    if isinstance(node, ast.Assign):
+        try:
+            ast.literal_eval(node.value)
+        except ValueError:
+            return False
+        return True
+    return isinstance(node, ast.ClassDef) and any(
+        isinstance(base, ast.Name) and base.id in {"Section", "Params"} for base in node.bases
+    )
+
+
+def _keys(model: type[Section]) -> str:
+    return ", ".join(model.model_fields) or "none"
