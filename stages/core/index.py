@@ -65,7 +65,9 @@ def read_index(path: Path) -> Index:
     columns = read_table(path)
     missing = [f.name for f in fields(Index) if f.name not in columns]
     if missing:
-        raise InputError(path, f"no column {', '.join(missing)}", "run the stage that wrote it again")
+        raise InputError(
+            path, f"no column {', '.join(missing)}", "run the stage that wrote it again"
+        )
     return Index(**{f.name: columns[f.name] for f in fields(Index)})
 
 

@@ -58,8 +58,10 @@ def parse(model: type[T], values: Any, key: str, path: Path = PARAMS_FILE) -> T:
         return model.model_validate(values)
     except ValidationError as fault:
         first = fault.errors(include_url=False)[0]
-        dotted = ".".join([key, *(str(part) for part in first["loc"])]) if key else ".".join(
-            str(part) for part in first["loc"]
+        dotted = (
+            ".".join([key, *(str(part) for part in first["loc"])])
+            if key
+            else ".".join(str(part) for part in first["loc"])
         )
         if first["type"] == "extra_forbidden":
             raise InputError(

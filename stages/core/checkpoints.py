@@ -1,0 +1,137 @@
+"""Training state between two runs of the same stage: resumed after a kill, gone after success.
+
+It is no DVC output: DVC would let one configuration start from another's weights. It lives under
+the DVC root, in a folder named after everything that the result depends on, so that a changed
+parameter, code file or image never meets a checkpoint of before.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from stages.core.errors import InputError
+from stages.core.files import atomic_file
+
+STATE = "state.pt"
+LOCK = "lock"
+WAIT_FOR_LOCK_S = 30.0
+PARENT_POLL_S = 0.2
+
+
+class Checkpoints:
+    """The checkpoint folder of one stage in one configuration, locked while it is in use."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the last state by this one, whole or not at all."""
+        import torch
+
+        with atomic_file(self.folder / STATE) as scratch:
+            torch.save(state, scratch)
+
+    def load(self) -> dict[str, Any] | None:
+        """The last state, or None if there is none."""
+        import torch
+
+        path = self.folder / STATE
+        if not path.is_file():
+            return None
+        return torch.load(path, map_location="cpu", weights_only=True)
+
+
+@contextmanager
+def checkpoints(stage: str, settings: dict[str, Any], inputs: list[Path]) -> Iterator[Checkpoints]:
+    """Lock and yield the checkpoint folder of `stage`; remove it when the block succeeds.
+
+    Args:
+        stage: name of the stage and of its item.
+        settings: every parameter that the result depends on.
+        inputs: every file that the result depends on, apart from code; the loaded modules of this
+            project are added.
+    """
+    die_with_parent()
+    folder = _root() / stage / _digest(settings, inputs)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / LOCK):
+        yield Checkpoints(folder)
+        shutil.rmtree(folder)
+
+
+def die_with_parent() -> None:
+    """End this process when the one that started it dies.
+
+    A SIGKILL of `dvc` reaches neither the shell it started nor this process, and the next
+    `dvc repro` would start a second trainer beside the first. The whole chain up to that
+    process is watched, because a shell may stand between.
+    """
+    chain = _ancestors()
+
+    def watch() -> None:
+        while _ancestors() == chain:
+            time.sleep(PARENT_POLL_S)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    if chain:
+        threading.Thread(target=watch, daemon=True, name="die with parent").start()
+
+
+def _ancestors(depth: int = 2) -> list[int]:
+    """Process ids of the parent and its parent (as far as they are not init)."""
+    chain: list[int] = []
+    pid = os.getppid()
+    while pid > 1 and len(chain) < depth:
+        chain.append(pid)
+        pid = _parent_of(pid)
+    return chain
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[1])
+
+
+def _root() -> Path:
+    """Below the DVC root of this run: a queued experiment has a root of its own."""
+    return Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / "tmp" / "checkpoints"
+
+
+def _digest(settings: dict[str, Any], inputs: list[Path]) -> str:
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    modules = {m.__file__ for n, m in sys.modules.items() if n.startswith("stages.") and m.__file__}
+    for path in sorted(map(Path, modules)) + [Path(p) for p in inputs]:
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:32]
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with open(path, "w") as lock:
+        deadline = time.monotonic() + WAIT_FOR_LOCK_S
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise InputError(
+                        path, "another training run holds this checkpoint", "wait for it or stop it"
+                    ) from None
+                time.sleep(PARENT_POLL_S)
+        yield
