@@ -75,36 +75,37 @@ def die_with_parent() -> None:
     """End this process when the one that started it dies.
 
     A SIGKILL of `dvc` reaches neither the shell it started nor this process, and the next
-    `dvc repro` would start a second trainer beside the first. The whole chain up to that
-    process is watched, because a shell may stand between.
+    `dvc repro` would start a second trainer beside the first. Where a shell or launcher stands
+    between (its command line names this stage), the process that started it is watched too.
     """
-    chain = _ancestors()
+    chain = _starters()
 
     def watch() -> None:
-        while _ancestors() == chain:
+        while _starters() == chain:
             time.sleep(PARENT_POLL_S)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    if chain:
-        threading.Thread(target=watch, daemon=True, name="die with parent").start()
+    threading.Thread(target=watch, daemon=True, name="die with parent").start()
 
 
-def _ancestors(depth: int = 2) -> list[int]:
-    """Process ids of the parent and its parent (as far as they are not init)."""
-    chain: list[int] = []
-    pid = os.getppid()
-    while pid > 1 and len(chain) < depth:
-        chain.append(pid)
-        pid = _parent_of(pid)
+def _starters() -> list[int]:
+    """Process ids from the parent up to the first whose command line names no stage of ours."""
+    chain = [os.getppid()]
+    while b"stages." in _proc(chain[-1], "cmdline"):
+        chain.append(_parent_of(chain[-1]))
     return chain
 
 
-def _parent_of(pid: int) -> int:
+def _proc(pid: int, entry: str) -> bytes:
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return Path(f"/proc/{pid}/{entry}").read_bytes()
     except OSError:
-        return 0
-    return int(fields[1])
+        return b""
+
+
+def _parent_of(pid: int) -> int:
+    fields = _proc(pid, "stat").rpartition(b")")[2].split()
+    return int(fields[1]) if fields else 0
 
 
 def _root() -> Path:

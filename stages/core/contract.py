@@ -1,8 +1,8 @@
 """The input contract: what a model must be fed, carried by its file and checked before its use.
 
-Most results that "cannot be reproduced" in this field are a colour order, a mean or a crop template
-that differs between training and test (MagFace feeds BGR / 255, insightface RGB (x - 127.5) / 127.5,
-SCF RGB (x - 127.5) / 128, MultiFace BGR).
+Most results that "cannot be reproduced" in this field are a colour order, a mean or a crop
+template that differs between training and test (MagFace feeds BGR / 255, insightface RGB
+(x - 127.5) / 127.5, SCF RGB (x - 127.5) / 128, MultiFace BGR).
 """
 
 from __future__ import annotations

@@ -109,7 +109,7 @@ def declared_params(file: Path) -> type[Section]:
     wanted = [node for node in tree.body if _is_declaration(node)]
     namespace: dict[str, Any] = {"__name__": f"params_of_{file.stem}"}
     code = compile(ast.Module(body=wanted, type_ignores=[]), str(file), "exec", dont_inherit=True)
-    exec(code, namespace)  # noqa: S102 - our own source file
+    exec(code, namespace)
     if "Params" not in namespace:
         raise InputError(file, "declares no class Params(Section)", "add one, empty if need be")
     return namespace["Params"]

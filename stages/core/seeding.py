@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def prepare(seed: int, threads: int, device: str = "auto") -> torch.device:
     """Seed torch, fix its threads, choose the device, and ask for deterministic algorithms.
 
-    The number of threads changes the order of float sums and with it the weights, hence a parameter.
+    The number of threads changes the order of float sums and with it the weights: a parameter.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
