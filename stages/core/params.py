@@ -110,6 +110,11 @@ def declared_params(file: Path) -> type[Section]:
     namespace: dict[str, Any] = {"__name__": f"params_of_{file.stem}"}
     code = compile(ast.Module(body=wanted, type_ignores=[]), str(file), "exec", dont_inherit=True)
     exec(code, namespace)
+    for declared in list(namespace.values()):
+        # Under `from __future__ import annotations` pydantic finds names in a module, and this
+        # namespace is none.
+        if isinstance(declared, type) and issubclass(declared, Section) and declared is not Section:
+            declared.model_rebuild(_types_namespace=namespace)
     if "Params" not in namespace:
         raise InputError(file, "declares no class Params(Section)", "add one, empty if need be")
     return namespace["Params"]
