@@ -1,0 +1,1 @@
+"""Readers of the vendors' formats, the image store and the resamplers."""

@@ -1,0 +1,55 @@
+"""What every reader gives: images with a name each, and the protocol lists that come with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+Key = TypeVar("Key")
+
+
+class Record(NamedTuple):
+    """One encoded image.
+
+    Attributes:
+        name: the record as one would name it to a person (`record 17`, `loose_crop/3.jpg`).
+        label: class of a training set (0..C-1), or core's UNKNOWN_LABEL.
+        payload: the encoded image, byte for byte as it was found.
+        landmarks: float32 [10], x1 y1 .. x5 y5 in pixels; None if unknown.
+    """
+
+    name: str
+    label: int
+    payload: bytes | memoryview
+    landmarks: np.ndarray | None = None
+
+
+class Records(Generic[Key]):
+    """Records that are loaded one by one while they are iterated, in the order of `keys`."""
+
+    def __init__(self, keys: Sequence[Key], load: Callable[[Key], Record]) -> None:
+        self._keys = keys
+        self._load = load
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(self._load, self._keys)
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image set as its vendor ships it.
+
+    Attributes:
+        records: the images, sized and iterable, read lazily.
+        tables: protocol lists by name (pairs, templates, ..), each a dict of equal-length columns;
+            their `record` columns count the images in the order of `records`.
+    """
+
+    records: Records
+    tables: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
