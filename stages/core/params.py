@@ -8,6 +8,7 @@ validated in a fraction of a second, before torch is imported anywhere.
 from __future__ import annotations
 
 import ast
+import importlib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,13 @@ from stages.core.errors import InputError
 
 PARAMS_FILE = Path("params.yaml")
 STAGES = Path(__file__).resolve().parent.parent
-MODULES_OF_PARAMS = {"stages.core.params", "typing", "pydantic", "__future__"}
+MODULES_OF_PARAMS = {
+    "stages.core.params",
+    "stages.core.recipe",
+    "typing",
+    "pydantic",
+    "__future__",
+}
 
 
 class Section(BaseModel):
@@ -25,6 +32,8 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+BASES_OF_PARAMS = {"Section", "Recipe", "Params"}
 
 T = TypeVar("T", bound=Section)
 
@@ -130,9 +139,16 @@ def _is_declaration(node: ast.stmt) -> bool:
             return False
         return True
     return isinstance(node, ast.ClassDef) and any(
-        isinstance(base, ast.Name) and base.id in {"Section", "Params"} for base in node.bases
+        isinstance(base, ast.Name) and base.id in BASES_OF_PARAMS for base in node.bases
     )
 
 
 def _keys(model: type[Section]) -> str:
     return ", ".join(model.model_fields) or "none"
+
+
+def load(library: str, name: str, settings: Any, key: str) -> tuple[Any, Section]:
+    """The module of `name` in a library, and its settings as its own `Params`."""
+    choose(library, name, key)
+    module = importlib.import_module(f"stages.{library}.{name}")
+    return module, parse(module.Params, settings or {}, key)

@@ -1,0 +1,16 @@
+"""Settings of section `distill`: BTNet's branches, one a resolution."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from stages.core.recipe import Recipe
+
+
+class Params(Recipe):
+    """Recipe of a branch and the weights of its losses (spec: L = L_cls + d (f L_f + e L_e))."""
+
+    feature_weight: float = Field(1.0, ge=0)
+    embedding_weight: float = Field(1.0, ge=0)
+    distillation_weight: float = Field(0.5, ge=0)
+    antialias: bool = True  # of the bilinear resampling to r x r; False as torchvision before 0.17
