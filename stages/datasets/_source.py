@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-
-Key = TypeVar("Key")
 
 
 class Record(NamedTuple):
@@ -27,18 +25,18 @@ class Record(NamedTuple):
     landmarks: np.ndarray | None = None
 
 
-class Records(Generic[Key]):
-    """Records that are loaded one by one while they are iterated, in the order of `keys`."""
+class Records:
+    """A known number of records, loaded one by one while they are iterated."""
 
-    def __init__(self, keys: Sequence[Key], load: Callable[[Key], Record]) -> None:
-        self._keys = keys
+    def __init__(self, count: int, load: Callable[[], Iterator[Record]]) -> None:
+        self._count = count
         self._load = load
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return self._count
 
     def __iter__(self) -> Iterator[Record]:
-        return map(self._load, self._keys)
+        return self._load()
 
 
 @dataclass(frozen=True)
