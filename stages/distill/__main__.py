@@ -24,7 +24,7 @@ from stages.datasets._training import TrainingImages
 from stages.distill.losses import distillation
 from stages.distill.params import Params
 from stages.losses._classifier import Classifier
-from stages.networks._files import load_trunk, save_network
+from stages.networks._files import fingerprint, load_trunk, save_network
 
 CHOICES = ("dataset", "loss", "classifier", "trunk", "seed", "threads", "device")
 
@@ -76,7 +76,14 @@ def main(resolution: str) -> None:
         fit(name, {"branch": branch}, settings, len(images), step, saved, log, seed)
         with atomic_folder(Path("models") / name) as folder:
             described = trunk.family.describe(trunk.params)
-            save_network(folder, branch, described, trunk.contract, resolution=side)
+            save_network(
+                folder,
+                branch,
+                described,
+                trunk.contract,
+                resolution=side,
+                trunk=fingerprint(source),
+            )
 
 
 def _fixed_classifier(params: dict, source: Path, classes: int, embedding: int) -> Classifier:

@@ -22,7 +22,7 @@ from stages.core.weights import load_weights, save_weights
 from stages.datasets._augment import augment, degrade, draws
 from stages.datasets._training import TrainingImages
 from stages.head.params import Params
-from stages.networks._files import load_trunk
+from stages.networks._files import fingerprint, load_trunk
 
 CHOICES = ("dataset", "trunk", "seed", "threads", "device")
 
@@ -69,7 +69,7 @@ def main(name: str) -> None:
         fit(f"head/{name}", {"head": head}, recipe, len(images), step, saved, log, seed)
         with atomic_folder(Path("models/head") / name) as folder:
             header = {"head": name, "settings": settings.model_dump(), "shape": shape}
-            header["contract"] = trunk.contract.as_dict()
+            header |= {"contract": trunk.contract.as_dict(), "trunk": fingerprint(source)}
             save_weights(folder / "weights.safetensors", head.state_dict(), header)
 
 

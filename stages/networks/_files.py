@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,19 @@ from stages.core.params import load
 from stages.core.weights import load_weights, save_weights
 
 WEIGHTS = "weights.safetensors"
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 of a model's weights file: what a branch or a head says of its trunk."""
+    return hashlib.sha256((Path(folder) / WEIGHTS).read_bytes()).hexdigest()
+
+
+def require_trunk(path: Path, header: dict[str, Any], trunk: Path) -> None:
+    """Raise InputError unless the model at `path` was made for the weights in folder `trunk`."""
+    if header["trunk"] != fingerprint(trunk):
+        raise InputError(
+            path, f"was made for another trunk than {trunk}", "make it again by dvc repro"
+        )
 
 
 class Loaded(NamedTuple):

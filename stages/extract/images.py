@@ -1,0 +1,63 @@
+"""The images of a set as a model wants them, and embeddings of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from stages.core.contract import InputContract
+from stages.datasets._resize import down_up, resize
+from stages.datasets._store import ImageStore
+from stages.extract.params import Params
+
+FULL = 112  # side of the trunk's images, pixels
+
+
+class Images:
+    """The images of a set, resized and normalised as one model wants them, batch by batch."""
+
+    def __init__(
+        self, image_set: str, settings: Params, contract: InputContract, device: torch.device
+    ) -> None:
+        self.image_set = image_set
+        self.store = ImageStore(Path("data/align") / image_set)
+        self.settings = settings
+        self.contract = contract
+        self.device = device
+
+    def batches(self, side: int, degraded: bool = False) -> Iterator[Tensor]:
+        """float32 [B, 3, s, s]: images of `side` px, or these brought back to 112 px."""
+        rows = np.arange(len(self.store.index))
+        size = self.settings.batch
+        label = f"{self.image_set} at {side} px"
+        for start in tqdm(range(0, len(rows), size), desc=label, unit="batch", file=sys.stderr):
+            images = [self._sized(row, side, degraded) for row in rows[start : start + size]]
+            batch = self.contract.normalise(torch.from_numpy(np.stack(images)).to(self.device))
+            yield batch.contiguous(memory_format=torch.channels_last)
+
+    def _sized(self, row: int, side: int, degraded: bool) -> np.ndarray:
+        image = self.store.image(row)
+        if not degraded:
+            return resize(image, side, self.settings.resampler)
+        return down_up(resize(image, FULL, self.settings.resampler), side, self.settings.resampler)
+
+
+@torch.inference_mode()
+def embed(batches: Iterator[Tensor], network: Callable[[Tensor], Tensor]) -> dict[str, np.ndarray]:
+    """Embeddings of images and of their mirror images, and the norms of the former."""
+    plain, mirrored = [], []
+    for batch in batches:
+        plain.append(network(batch).float().cpu())
+        mirrored.append(network(batch.flip(3)).float().cpu())
+    embedding = torch.cat(plain)
+    return {
+        "embedding": embedding.numpy(),
+        "mirrored": torch.cat(mirrored).numpy(),
+        "norm": embedding.norm(dim=1).numpy(),
+    }

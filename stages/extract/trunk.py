@@ -1,0 +1,20 @@
+"""The trunk on images as they are, and the set descriptors that need it alone."""
+
+from __future__ import annotations
+
+from stages.core.seeding import prepare
+from stages.extract.features import set_descriptors, write_features
+from stages.extract.images import FULL, Images, embed
+from stages.extract.job import Job
+from stages.networks._files import load_trunk
+
+
+def extract(job: Job) -> None:
+    """Write `trunk`: embeddings, norms, descriptors by mean and by norm."""
+    device = prepare(job.seed, job.threads, job.device)
+    trunk = load_trunk(job.trunk)
+    network = trunk.family.fold(trunk.network).to(device)
+    images = Images(job.image_set, job.settings, trunk.contract, device)
+    arrays = embed(images.batches(FULL), network)
+    arrays |= set_descriptors(job.image_set, ["mean", "norm"], arrays)
+    write_features(job.output, arrays)

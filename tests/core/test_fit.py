@@ -1,0 +1,151 @@
+"""The loop on a toy: what it must promise every trainer."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stages.core.checkpoints import Checkpoints, checkpoints
+from stages.core.fit import DivergedError, _batches, fit
+from stages.core.recipe import Recipe
+
+ROWS = 23
+RECIPE = Recipe(epochs=4, batch=5, lr=0.1, clip=1.0)
+
+
+def toy() -> tuple[nn.Module, callable]:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 8), nn.BatchNorm1d(8), nn.Dropout(0.3), nn.Linear(8, 1))
+    inputs = torch.randn(ROWS, 3)
+
+    def step(rows: np.ndarray, epoch: int) -> dict[str, torch.Tensor]:
+        return {"loss": (network(inputs[rows]) - inputs[rows].sum(1, keepdim=True)).square().mean()}
+
+    return network, step
+
+
+def run(folder: Path, recipe: Recipe = RECIPE, stop_after: int | None = None) -> nn.Module:
+    network, step = toy()
+    steps_left = [float("inf") if stop_after is None else stop_after]
+
+    def counted(rows: np.ndarray, epoch: int) -> dict[str, torch.Tensor]:
+        if steps_left[0] <= 0:
+            raise KeyboardInterrupt
+        steps_left[0] -= 1
+        return step(rows, epoch)
+
+    folder.mkdir(exist_ok=True)
+    fit("toy", {"toy": network}, recipe, ROWS, counted, Checkpoints(folder), folder / "log", seed=1)
+    return network
+
+
+def weights(network: nn.Module) -> torch.Tensor:
+    return torch.cat([value.double().flatten() for value in network.state_dict().values()])
+
+
+@pytest.mark.parametrize("stop_after", [1, 5, 12, 19])
+def test_resumed_ends_with_the_bytes_of_an_undisturbed_run(tmp_path, stop_after: int) -> None:
+    whole = run(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", stop_after=stop_after)
+    resumed = run(tmp_path / "cut")
+    assert torch.equal(weights(resumed), weights(whole))
+    logs = [sorted((tmp_path / name / "log").rglob("*.tsv")) for name in ("whole", "cut")]
+    for one, other in zip(*logs, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_every_row_once_an_epoch_and_no_batch_of_one() -> None:
+    for rows, batch in [(23, 5), (21, 5), (5, 5), (6, 5), (2, 5)]:
+        batches = _batches(rows, batch, seed=0, name="toy", epoch=3)
+        assert sorted(np.concatenate(batches)) == list(range(rows))
+        assert min(map(len, batches)) > 1
+        assert max(map(len, batches)) <= batch
+
+
+def test_nan_stops_within_the_step_and_keeps_the_last_checkpoint(tmp_path) -> None:
+    network, step = toy()
+
+    def poisoned(rows: np.ndarray, epoch: int) -> dict[str, torch.Tensor]:
+        loss = step(rows, epoch)["loss"]
+        return {"loss": loss * float("nan") if epoch == 2 else loss}
+
+    saved = Checkpoints(tmp_path)
+    with pytest.raises(DivergedError, match="toy: the loss of step 10 is nan"):
+        fit("toy", {"toy": network}, RECIPE, ROWS, poisoned, saved, tmp_path / "log", seed=1)
+    assert len(saved.load()["history"]) == 2
+
+
+def test_infinite_gradient_names_the_tensor(tmp_path) -> None:
+    network, _ = toy()
+
+    def step(rows: np.ndarray, epoch: int) -> dict[str, torch.Tensor]:
+        return {"loss": (network[0].bias - network[0].bias.detach()).abs().sqrt().sum()}
+
+    with pytest.raises(DivergedError, match=r"gradient of toy\.0\.bias at step 0"):
+        saved = Checkpoints(tmp_path)
+        fit("toy", {"toy": network}, RECIPE, ROWS, step, saved, tmp_path / "log", seed=1)
+
+
+def test_no_epochs_leaves_the_weights_alone(tmp_path) -> None:
+    before = weights(toy()[0])
+    after = run(tmp_path, RECIPE.model_copy(update={"epochs": 0}))
+    assert torch.equal(weights(after), before)
+
+
+def test_folder_is_gone_after_success_and_kept_after_failure(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    with checkpoints("toy", {"lr": 1}, []) as saved:
+        saved.save({"history": []})
+        folder = saved.folder
+    assert not folder.exists()
+    with pytest.raises(RuntimeError), checkpoints("toy", {"lr": 1}, []) as saved:
+        saved.save({"history": [1]})
+        raise RuntimeError
+    with checkpoints("toy", {"lr": 2}, []) as other:
+        assert other.load() is None
+    with checkpoints("toy", {"lr": 1}, []) as same:
+        assert same.load() == {"history": [1]}
+
+
+def _hold(root: str, started) -> None:
+    os.environ["DVC_ROOT"] = root
+    with checkpoints("toy", {}, []):
+        started.set()
+        time.sleep(60)
+
+
+def _start_and_wait(root: str, started, pid) -> None:
+    child = multiprocessing.Process(target=_hold, args=(root, started))
+    child.start()
+    pid.value = child.pid
+    child.join()
+
+
+def test_a_trainer_dies_with_the_process_that_started_it(tmp_path) -> None:
+    context = multiprocessing.get_context("fork")
+    started, pid = context.Event(), context.Value("i", 0)
+    parent = context.Process(target=_start_and_wait, args=(str(tmp_path), started, pid))
+    parent.start()
+    assert started.wait(20)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.join()
+    deadline = time.monotonic() + 20
+    while _running(pid.value) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _running(pid.value)
+
+
+def _running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

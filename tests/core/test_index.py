@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+
+from stages.core.errors import InputError
+from stages.core.index import Index, read_index, read_table, write_index, write_table
+
+
+def example(rows: int) -> Index:
+    rng = np.random.default_rng(0)
+    text = np.array([f"né {i}" for i in range(rows)], dtype=object)
+    whole = np.arange(rows, dtype=np.int64)
+    return Index(
+        path=text,
+        offset=whole - 1,
+        length=whole * 7,
+        label=whole % 3,
+        width=whole.astype(np.int32),
+        height=whole.astype(np.int32),
+        sha1=text,
+        source=text,
+        record=whole[::-1].copy(),
+        landmarks=rng.random((rows, 10)).astype(np.float32),
+    )
+
+
+@pytest.mark.parametrize("rows", [0, 1, 17])
+def test_read_gives_what_was_written(tmp_path, rows: int) -> None:
+    index = example(rows)
+    write_index(tmp_path / "index.parquet", index)
+    back = read_index(tmp_path / "index.parquet")
+    for field in fields(Index):
+        expected, got = getattr(index, field.name), getattr(back, field.name)
+        np.testing.assert_array_equal(got, expected)
+        assert got.dtype == expected.dtype
+
+
+def test_equal_rows_give_equal_bytes(tmp_path) -> None:
+    for name in "ab":
+        write_index(tmp_path / name, example(9))
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_take_keeps_the_order_asked_for() -> None:
+    assert example(5).take(np.array([3, 1])).label.tolist() == [0, 1]
+
+
+def test_a_cut_off_file_is_said_to_be_no_table(tmp_path) -> None:
+    file = tmp_path / "index.parquet"
+    write_index(file, example(9))
+    file.write_bytes(file.read_bytes()[:-20])
+    with pytest.raises(InputError, match="index.parquet: not a Parquet table.*Remedy"):
+        read_index(file)
+
+
+def test_missing_column_is_named(tmp_path) -> None:
+    write_table(tmp_path / "t", {"path": np.array(["a"])})
+    with pytest.raises(InputError, match="no column offset, length"):
+        read_index(tmp_path / "t")
+
+
+def test_tables_keep_booleans_and_floats(tmp_path) -> None:
+    columns = {"same": np.array([True, False]), "score": np.array([0.5, 1], np.float32)}
+    write_table(tmp_path / "t", columns)
+    back = read_table(tmp_path / "t")
+    assert back["same"].dtype == bool
+    np.testing.assert_array_equal(back["score"], columns["score"])

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from stages.core.errors import InputError
+from stages.core.params import STAGES, Section, choices, choose, declared_params, parse, read_params
+
+
+class Numbers(Section):
+    count: int
+    share: float = 0.5
+
+
+def test_unknown_key_is_refused_and_the_valid_ones_are_named() -> None:
+    with pytest.raises(InputError, match=r"train\.cuont: unknown key.*count, share"):
+        parse(Numbers, {"count": 1, "cuont": 2}, "train")
+
+
+def test_wrong_type_names_the_key_and_the_value() -> None:
+    with pytest.raises(InputError, match=r"params\.yaml: train\.count: .*integer.*'many'"):
+        parse(Numbers, {"count": "many"}, "train")
+
+
+def test_missing_section_names_its_keys() -> None:
+    with pytest.raises(InputError, match=r"train: no such section.*count, share"):
+        parse(Numbers, None, "train")
+
+
+def test_unknown_choice_lists_the_valid_ones() -> None:
+    with pytest.raises(InputError, match="'nonsense' is none of .*arcface.*magface"):
+        choose("losses", "nonsense", "loss")
+
+
+def test_choices_are_the_files_without_underscore() -> None:
+    assert "arcface" in choices("losses")
+    assert not any(name.startswith("_") for name in choices("losses"))
+
+
+def test_broken_yaml_names_the_line(tmp_path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text("a: 1\nb: [1, 2\nc: 3\n")
+    with pytest.raises(InputError, match="line 3: not valid YAML"):
+        read_params(file)
+
+
+@pytest.mark.parametrize("library", ["losses", "networks", "heads", "datasets", "protocols"])
+def test_params_of_every_choice_are_read_without_importing_its_file(library: str) -> None:
+    for name in choices(library):
+        assert issubclass(declared_params(STAGES / library / f"{name}.py"), Section)
+
+
+def test_reading_declared_params_imports_no_torch() -> None:
+    code = (
+        "import sys; from stages.core.params import *; "
+        "[declared_params(STAGES / 'losses' / f'{n}.py') for n in choices('losses')]; "
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
