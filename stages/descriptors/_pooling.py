@@ -1,0 +1,121 @@
+"""Template pooling as a linear map: every image enters with one weight.
+
+The weights may depend on the images, the map does not: rows are sums, not normalised, so that the
+pooled rows of two models or of an image and its mirror image may simply be added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+IMAGES_A_BLOCK = 4096
+
+
+@dataclass(frozen=True)
+class Templates:
+    """Which images make up which template.
+
+    Attributes:
+        ids: all templates in ascending order, int64 [T].
+        image: row of the image in the features, int64 [m]; one entry an (image, template).
+        template: position in `ids`, int64 [m].
+        media: the still or video the image is from, int64 [m].
+        score: the face detector's confidence, float32 [m].
+    """
+
+    ids: np.ndarray
+    image: np.ndarray
+    template: np.ndarray
+    media: np.ndarray
+    score: np.ndarray
+
+    @classmethod
+    def of(cls, table: dict[str, np.ndarray], record: np.ndarray) -> Templates:
+        """From the list `templates` of a set and the `record` column of its aligned index.
+
+        Images that could not be aligned are left out; a template that loses all of its images
+        keeps its id, and gets a row of zeros.
+        """
+        ids, template = np.unique(table["template"], return_inverse=True)
+        order = np.argsort(record, kind="stable")
+        place = np.searchsorted(record, table["record"], sorter=order)
+        image = order[place.clip(0, len(order) - 1)]
+        found = np.asarray(record)[image] == table["record"]
+        return cls(
+            ids.astype(np.int64),
+            image[found],
+            template[found].astype(np.int64),
+            np.asarray(table["media"], np.int64)[found],
+            np.asarray(table["score"], np.float32)[found],
+        )
+
+    def media_numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Media inside templates, numbered in order of template: of each entry, and template of
+        each medium."""
+        both = np.stack([self.template, self.media], axis=1)
+        media, number = np.unique(both, axis=0, return_inverse=True)
+        return number.reshape(-1), media[:, 0]
+
+    def media_shares(self) -> np.ndarray:
+        """1 / images of its medium in the template, for each entry: media mean, sum of media."""
+        number, _ = self.media_numbers()
+        return (1 / np.bincount(number))[number]
+
+
+def lengths(embedding: np.ndarray, mirrored: np.ndarray | None) -> np.ndarray:
+    """Length of each (flip-test) vector, float64 [n]; 1 where it is 0, to divide by."""
+    result = np.empty(len(embedding))
+    for start in range(0, len(embedding), IMAGES_A_BLOCK):
+        some = slice(start, start + IMAGES_A_BLOCK)
+        vectors = np.asarray(embedding[some], np.float64)
+        if mirrored is not None:
+            vectors = vectors + mirrored[some]
+        np.sqrt(np.einsum("ij,ij->i", vectors, vectors), out=result[some])
+    result[result == 0] = 1
+    return result
+
+
+def weighted_sums(
+    vectors: np.ndarray, row: np.ndarray, group: np.ndarray, weight: np.ndarray, groups: int
+) -> np.ndarray:
+    """Sum of weight * vectors[row] over the entries of each group: float32 [groups, d]."""
+    import torch
+    from torch.nn.functional import embedding_bag
+
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(groups))
+    sums = embedding_bag(
+        torch.from_numpy(np.ascontiguousarray(row[order], np.int64)),
+        _tensor(vectors),
+        torch.from_numpy(starts.astype(np.int64)),
+        mode="sum",
+        per_sample_weights=torch.from_numpy(weight[order].astype(np.float32)),
+    )
+    return sums.numpy()
+
+
+def _tensor(vectors: np.ndarray):
+    """The array as a tensor that shares its memory, also where that is a read-only map."""
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(vectors, np.float32))
+
+
+def pool(
+    templates: Templates, embedding: np.ndarray, mirrored: np.ndarray | None, weight: np.ndarray
+) -> np.ndarray:
+    """Sum over each template of weight * (embedding + mirrored): float32 [T, d].
+
+    `weight` is float [m], one for each entry of `templates`.
+    """
+    entries = (templates.image, templates.template, weight, len(templates.ids))
+    rows = weighted_sums(embedding, *entries)
+    if mirrored is not None:
+        rows += weighted_sums(mirrored, *entries)
+    return rows
