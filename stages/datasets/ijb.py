@@ -1,0 +1,175 @@
+"""IJB-B and IJB-C as InsightFace and MagFace use them: loose crops, landmarks, protocol lists.
+
+In loose_crop/ the images; in meta/ the lists, {x} being ijbb or ijbc (any name will do).
+Separated by single spaces: `{x}_name_5pts_score.txt` image x1 y1 .. x5 y5 score,
+`{x}_face_tid_mid.txt` image template media, `{x}_template_pair_label.txt` template template 0|1.
+Optional, for 1:N, comma separated with a header, template and subject first, a line an image:
+`{x}_1N_gallery_G1.csv`, `{x}_1N_gallery_G2.csv` (S1, S2 in IJB-B), `{x}_1N_probe_mixed.csv`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from stages.core.errors import InputError
+from stages.core.index import UNKNOWN_LABEL
+from stages.core.params import Section
+from stages.datasets._files import read_image, refuse_outside
+from stages.datasets._source import Record, Records, Source
+
+ORIGIN = (
+    "put the IJB-B or IJB-C release of InsightFace there (meta/, loose_crop/): "
+    "github.com/deepinsight/insightface, recognition/_evaluation_/ijb"
+)
+LANDMARKS = 10
+
+
+class Params(Section):
+    """The layout is fixed: no options."""
+
+
+def read(root: Path, params: Params, reader: str = "native") -> Source:
+    """The loose crops in the order of the landmark list, and the protocol's tables.
+
+    Tables: `templates`, `template_pairs`, and where the 1:N lists are there `galleries` (one row a
+    template of each gallery) and `probes`.
+
+    Args:
+        reader: of no consequence here.
+
+    Raises:
+        InputError: a mandatory list is missing, a line is malformed, lists do not fit together, or
+            a name leads out of loose_crop; while iterating, an image is missing.
+    """
+    meta, crops = root / "meta", root / "loose_crop"
+    points = _only(meta, "*_name_5pts_score.txt", "landmarks and detector scores")
+    members = _only(meta, "*_face_tid_mid.txt", "template and media of each image")
+    pairs = _only(meta, "*_template_pair_label.txt", "pairs of templates to compare")
+
+    names, *numbers, score = _columns(points, ["string", *["float32"] * (LANDMARKS + 1)])
+    row_of = _rows_by_name(points, names)
+    for row, name in enumerate(names, 1):
+        refuse_outside(crops, name, points, f"line {row}")
+    templates = _templates(members, row_of, score)
+    tables = {"templates": templates, "template_pairs": _pairs(pairs, templates["template"])}
+    tables |= _identification(meta, templates["template"])
+    landmarks = np.stack(numbers, axis=1)
+
+    def record(row: int) -> Record:
+        image = read_image(crops / names[row], points, f"line {row + 1}")
+        return Record(f"loose_crop/{names[row]}", UNKNOWN_LABEL, image, landmarks[row])
+
+    return Source(Records(len(names), lambda: map(record, range(len(names)))), tables)
+
+
+def _only(meta: Path, pattern: str, what: str) -> Path:
+    """The one file of `pattern`."""
+    found = sorted(meta.glob(pattern))
+    if not found:
+        raise InputError(meta / pattern, f"file not found ({what})", ORIGIN)
+    if len(found) > 1:
+        problem = f"there are {len(found)} such files: {', '.join(f.name for f in found)}"
+        raise InputError(meta / pattern, problem, "keep one data set a folder")
+    return found[0]
+
+
+def _rows_by_name(path: Path, names: np.ndarray) -> dict[str, int]:
+    row_of = {name: row for row, name in enumerate(names)}
+    if len(row_of) < len(names):
+        first = next(row for row, name in enumerate(names) if row_of[name] != row)
+        problem = f"{names[first]} comes again in line {row_of[names[first]] + 1}"
+        raise InputError(path, problem, "keep one line an image", f"line {first + 1}")
+    return row_of
+
+
+def _templates(path: Path, row_of: dict[str, int], score: np.ndarray) -> dict[str, np.ndarray]:
+    names, template, media = _columns(path, ["string", "int64", "int64"])
+    record = np.fromiter((row_of.get(name, -1) for name in names), np.int64, len(names))
+    if (record < 0).any():
+        row = int((record < 0).argmax())
+        problem = f"{names[row]} has no line in the landmark list"
+        raise InputError(path, problem, "get both lists of one release", f"line {row + 1}")
+    return {"record": record, "template": template, "media": media, "score": score[record]}
+
+
+def _pairs(path: Path, templates: np.ndarray) -> dict[str, np.ndarray]:
+    first, second, same = _columns(path, ["int64", "int64", "int64"])
+    _refuse(path, (same != 0) & (same != 1), same, "is no label: 0 or 1")
+    for column in (first, second):
+        _refuse(path, ~np.isin(column, templates), column, "is a template without images")
+    return {"first": first, "second": second, "same": same == 1}
+
+
+def _identification(meta: Path, templates: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """Tables `galleries` and `probes`, each where its lists are there."""
+    tables = {}
+    galleries = sorted(meta.glob("*_1N_gallery_*.csv"))
+    if galleries:
+        columns = [_subjects(path, templates) for path in galleries]
+        tables["galleries"] = {
+            "gallery": np.repeat(
+                [path.stem.rpartition("_")[2] for path in galleries],
+                [len(template) for template, _ in columns],
+            ),
+            "template": np.concatenate([template for template, _ in columns]),
+            "subject": np.concatenate([subject for _, subject in columns]),
+        }
+    if any(meta.glob("*_1N_probe_mixed.csv")):
+        path = _only(meta, "*_1N_probe_mixed.csv", "templates to search for")
+        tables["probes"] = dict(
+            zip(("template", "subject"), _subjects(path, templates), strict=True)
+        )
+    return tables
+
+
+def _subjects(path: Path, templates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Templates by first appearance, and their subjects; the list has a line an image."""
+    template, subject = _columns(path, ["int64", "int64"], delimiter=",", header=1)
+    _refuse(path, ~np.isin(template, templates), template, "is a template without images", 1)
+    _, first, which = np.unique(template, return_index=True, return_inverse=True)
+    other = subject != subject[first][which]
+    _refuse(path, other, subject, "is a second subject of its template", 1)
+    first.sort()
+    return template[first], subject[first]
+
+
+def _refuse(path: Path, wrong: np.ndarray, values: np.ndarray, what: str, header: int = 0) -> None:
+    """Raise InputError at the first line that is wrong."""
+    if wrong.any():
+        row = int(wrong.argmax())
+        record = f"line {row + 1 + header}"
+        raise InputError(path, f"{values[row]} {what}", "get the list again", record)
+
+
+def _columns(
+    path: Path, kinds: list[str], delimiter: str = " ", header: int = 0
+) -> list[np.ndarray]:
+    """The first columns of a text table, of the Arrow types `kinds`."""
+    from pyarrow import ArrowInvalid, ArrowKeyError, csv
+
+    names = [f"f{number}" for number in range(len(kinds))]
+    convert = csv.ConvertOptions(
+        column_types=dict(zip(names, kinds, strict=True)), include_columns=names, null_values=[]
+    )
+    parse = csv.ParseOptions(delimiter=delimiter, quote_char=False)
+
+    def table(use_threads: bool):
+        read = csv.ReadOptions(
+            autogenerate_column_names=True, skip_rows=header, use_threads=use_threads
+        )
+        return csv.read_csv(path, read, parse, convert)
+
+    try:
+        try:
+            columns = table(use_threads=True)
+        except ArrowInvalid:
+            columns = table(use_threads=False)  # fails again, but then says in which line
+    except (ArrowInvalid, ArrowKeyError) as fault:
+        line = re.search(r"Row #(\d+)", str(fault))
+        problem = re.sub(r"^.*Row #\d+: ", "", str(fault))
+        record = f"line {line[1]}" if line else None
+        raise InputError(path, problem, "get the list again", record) from None
+    return [columns[name].to_numpy() for name in names]

@@ -1,0 +1,109 @@
+"""QMUL-SurvFace, open-set identification: gallery, mated and unmated probes at native sizes.
+
+In Face_Identification_Test_Set/: gallery/, mated_probe/ and unmated_probe/ with the images;
+gallery_img_ID_pairs.mat (cell array gallery_set of file names, gallery_ids) and
+mated_probe_img_ID_pairs.mat (mated_probe_set, mated_probe_ids). Unmated probes are whatever lies in
+their folder. Source: qmul-survface.github.io.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from stages.core.errors import InputError
+from stages.core.index import UNKNOWN_LABEL
+from stages.core.params import Section
+from stages.datasets._files import read_image, refuse_outside
+from stages.datasets._source import Record, Records, Source
+
+TEST_SET = "Face_Identification_Test_Set"
+ORIGIN = f"put QMUL-SurvFace there, with {TEST_SET}/: qmul-survface.github.io"
+SUFFIXES = {".jpg", ".jpeg", ".png"}
+NO_SUBJECT = -1
+
+
+class Params(Section):
+    """The layout is fixed: no options."""
+
+
+def read(root: Path, params: Params, reader: str = "native") -> Source:
+    """Gallery and mated probes in the order of their lists, then unmated probes by name.
+
+    Table `surveillance`: record, role (gallery, mated, unmated), subject (-1 for unmated).
+
+    Args:
+        reader: of no consequence here.
+
+    Raises:
+        InputError: a folder or list is missing, a list is malformed, or a name leads out of its
+            folder; while iterating, an image is missing.
+    """
+    tests = root / TEST_SET
+    gallery, gallery_ids = _listed(tests, "gallery")
+    mated, mated_ids = _listed(tests, "mated_probe")
+    unmated = _found(tests / "unmated_probe")
+    files = [*gallery, *mated, *unmated]
+    counts = [len(gallery), len(mated), len(unmated)]
+    surveillance = {
+        "record": np.arange(len(files)),
+        "role": np.repeat(["gallery", "mated", "unmated"], counts),
+        "subject": np.concatenate([gallery_ids, mated_ids, np.full(len(unmated), NO_SUBJECT)]),
+    }
+
+    def record(file: File) -> Record:
+        image = read_image(tests / file.name, file.listing, file.record)
+        return Record(file.name, UNKNOWN_LABEL, image)
+
+    return Source(Records(len(files), lambda: map(record, files)), {"surveillance": surveillance})
+
+
+class File(NamedTuple):
+    """An image by its name below the test set, and who names it."""
+
+    name: str
+    listing: Path
+    record: str
+
+
+def _listed(tests: Path, role: str) -> tuple[list[File], np.ndarray]:
+    """Files and subjects of a list."""
+    path = tests / f"{role}_img_ID_pairs.mat"
+    variables = _mat(path)
+    try:
+        cells, ids = variables[f"{role}_set"].ravel(), variables[f"{role}_ids"].ravel()
+        names = [str(np.asarray(cell).ravel()[0]) for cell in cells]
+    except (KeyError, AttributeError, IndexError):
+        problem = f"no cell array {role}_set of file names with {role}_ids"
+        raise InputError(path, problem, ORIGIN) from None
+    if len(names) != len(ids):
+        raise InputError(path, f"{len(names)} names with {len(ids)} ids", ORIGIN)
+    if ids.dtype.kind not in "iuf" or (ids != np.floor(ids)).any() or (ids < 0).any():
+        raise InputError(path, f"{role}_ids are not whole numbers from 0", ORIGIN)
+    files = [File(f"{role}/{name}", path, f"entry {n}") for n, name in enumerate(names, 1)]
+    for name, file in zip(names, files, strict=True):
+        refuse_outside(tests / role, name, path, file.record)
+    return files, ids.astype(np.int64)
+
+
+def _found(folder: Path) -> list[File]:
+    if not folder.is_dir():
+        raise InputError(folder, "folder not found", ORIGIN)
+    names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
+    return [File(f"{folder.name}/{name}", folder, name) for name in names]
+
+
+def _mat(path: Path) -> dict[str, np.ndarray]:
+    from scipy.io import loadmat
+
+    try:
+        return loadmat(path)
+    except FileNotFoundError:
+        raise InputError(path, "file not found", ORIGIN) from None
+    except NotImplementedError:
+        problem = "a MATLAB 7.3 file"
+        raise InputError(path, problem, "save it in MATLAB with `save -v7`") from None
+    except Exception as fault:  # a damaged file fails in a dozen ways, none of them ours
+        raise InputError(path, f"not a MATLAB file ({fault})", ORIGIN) from None
