@@ -49,6 +49,7 @@ class Top(Section):
     benchmarks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Settings]
     losses: dict[str, Settings]
     schedules: dict[str, Recipe]
+    descriptors: dict[str, Settings]
     fetch: Settings
     unpack: Settings
     align: Settings
@@ -85,6 +86,8 @@ def validate(params: Settings) -> None:
         parse(declared_params(STAGES / stage / "params.py"), params[stage], stage)
     _validate_model(top)
     _validate_heads(top)
+    for name, settings in top.descriptors.items():
+        _chosen("descriptors", name, settings, f"descriptors.{name}", f"descriptors.{name}")
     _validate_sets(top)
     _validate_benchmarks(top)
 

@@ -10,6 +10,16 @@ from pydantic import Field
 from stages.core.params import Section
 
 
+Resampler = Literal[  # names of stages/datasets/_resize.py
+    "opencv_linear",
+    "pil_bilinear",
+    "pil_bicubic",
+    "pil_nearest",
+    "torch_bilinear",
+    "torch_bilinear_antialias",
+]
+
+
 class Augmentation(Section):
     """What may happen to a training image; 0 switches a step off."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages.core.seeding import prepare
-from stages.extract.features import write_features
+from stages.descriptors import mean, norm
+from stages.extract.features import set_descriptors, write_features
 from stages.extract.images import Images, embed
 from stages.extract.job import Job
 from stages.networks._files import load_branch, load_trunk, require_trunk
@@ -23,6 +24,8 @@ def extract(job: Job) -> None:
     front = branch.family.fold(branch.network).to(device)
     images = Images(job.image_set, job.settings, trunk.contract, device)
     joined = embed(images.batches(side), lambda batch: network.resume(front(batch), front.depth))
+    joined |= set_descriptors(job.image_set, joined, mean, norm)
     write_features(job.output, joined)
-    upsampled = job.output.with_name(f"upsampled_{side}")
-    write_features(upsampled, embed(images.batches(side, True), network))
+    upsampled = embed(images.batches(side, True), network)
+    upsampled |= set_descriptors(job.image_set, upsampled, mean, norm)
+    write_features(job.output.with_name(f"upsampled_{side}"), upsampled)

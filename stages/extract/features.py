@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
 from stages.core.files import atomic_folder
 from stages.core.index import read_index, read_table
+from stages.core.params import read_params, section
+from stages.descriptors._pooling import Templates
 
 
 def write_features(folder: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -18,15 +21,31 @@ def write_features(folder: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def set_descriptors(
-    image_set: str, names: list[str], features: dict[str, np.ndarray]
+    image_set: str, features: dict[str, np.ndarray], *descriptors: ModuleType
 ) -> dict[str, np.ndarray]:
-    """`descriptor_<name>` [templates, d] for each of `names`; empty for a set without templates.
+    """`descriptor_<name>` [templates, d] by each module; nothing for a set without templates.
 
-    Images that align left out are dropped from their templates.
+    Args:
+        image_set: name of the set.
+        features: embedding, mirrored, norm and, where a descriptor needs it, kappa.
+        descriptors: modules of stages/descriptors, with settings in `descriptors.<name>`.
     """
     path = Path("data/unpack") / image_set / "tables" / "templates.parquet"
     if not path.is_file():
         return {}
-    aligned = read_index(Path("data/align") / image_set / "index.parquet").record
-    templates = read_table(path)
-    raise NotImplementedError
+    record = read_index(Path("data/align") / image_set / "index.parquet").record
+    templates = Templates.of(read_table(path), record)
+    params = read_params()
+    rows = {}
+    for descriptor in descriptors:
+        name = descriptor.__name__.rpartition(".")[2]
+        settings = section(f"descriptors.{name}", descriptor.Params, params)
+        _, rows[f"descriptor_{name}"] = descriptor.describe(
+            features["embedding"],
+            features["mirrored"],
+            templates,
+            features["norm"],
+            features.get("kappa"),
+            settings,
+        )
+    return rows

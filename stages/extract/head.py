@@ -12,6 +12,7 @@ from torch import Tensor
 from stages.core.params import load
 from stages.core.seeding import prepare
 from stages.core.weights import load_weights
+from stages.descriptors import kappa as kappa_weighted
 from stages.extract.features import set_descriptors, write_features
 from stages.extract.images import FULL, Images
 from stages.extract.job import Job
@@ -44,5 +45,5 @@ def extract(job: Job) -> None:
         arrays[f"kappa_{side}"] = kappa(images.batches(side, True))
     stored = job.output.with_name("trunk")
     features = {part: np.load(stored / f"{part}.npy") for part in OF_TRUNK}
-    arrays |= set_descriptors(job.image_set, ["kappa"], features | arrays)
+    arrays |= set_descriptors(job.image_set, features | arrays, kappa_weighted)
     write_features(job.output, arrays)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pydantic import Field
 
 from stages.core.params import Section
+from stages.core.recipe import Resampler
 
 
 class Params(Section):
     """How features are computed."""
 
     batch: int = Field(64, ge=1)  # images at a time
-    resampler: str = "pil_bilinear"  # to the resolutions of the branches, and to 112 px
+    resampler: Resampler = "pil_bilinear"  # to the resolutions of the branches, and to 112 px
     pixels: int = Field(112, ge=1)  # side of the row `pixels`

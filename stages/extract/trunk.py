@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stages.core.seeding import prepare
+from stages.descriptors import mean, norm
 from stages.extract.features import set_descriptors, write_features
 from stages.extract.images import FULL, Images, embed
 from stages.extract.job import Job
@@ -16,5 +17,5 @@ def extract(job: Job) -> None:
     network = trunk.family.fold(trunk.network).to(device)
     images = Images(job.image_set, job.settings, trunk.contract, device)
     arrays = embed(images.batches(FULL), network)
-    arrays |= set_descriptors(job.image_set, ["mean", "norm"], arrays)
+    arrays |= set_descriptors(job.image_set, arrays, mean, norm)
     write_features(job.output, arrays)

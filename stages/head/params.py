@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from stages.core.recipe import Recipe
+from stages.core.recipe import Recipe, Resampler
 
 
 class Params(Recipe):
     """Recipe shared by the heads."""
 
-    resampler: str = "pil_bilinear"  # of the low-resolution copies that the head learns from
+    resampler: Resampler = "pil_bilinear"  # of the low-resolution copies that the head learns from

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from stages.core.params import Section
+from stages.core.recipe import Resampler
 
 
 class Params(Section):
@@ -13,5 +14,5 @@ class Params(Section):
     colour: Literal["rgb", "bgr"] = "rgb"
     mean: float = 127.5
     scale: float = 127.5
-    resampler: str = "pil_bilinear"
+    resampler: Resampler = "pil_bilinear"
     precision: Literal["fp32", "bf16"] = "fp32"

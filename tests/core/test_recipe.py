@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 
-from stages.core.recipe import Recipe
+from stages.core.recipe import Recipe, Resampler
+from stages.datasets._resize import RESAMPLERS
 from tests.goldens import golden
 
 
@@ -33,3 +36,7 @@ def test_golden_poly_lr(file) -> None:
         recipe = Recipe(epochs=epochs, batch=2, lr=base, warmup_epochs=warm)
         ours = [recipe.learning_rate(step, 1) for step in range(len(stored[name]))]
         np.testing.assert_allclose(ours, stored[name], rtol=1e-9, atol=1e-12)
+
+
+def test_resamplers_that_params_may_name_are_those_that_exist() -> None:
+    assert set(get_args(Resampler)) == set(RESAMPLERS)
