@@ -1,0 +1,44 @@
+"""One batch through a classifier whose centres are given."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from stages.losses._classifier import Classifier, Loss
+from stages.losses._margin import Margin
+
+
+class Batch(NamedTuple):
+    """Loss and its gradients as arrays."""
+
+    loss: Loss
+    embedding: np.ndarray
+    centres: np.ndarray
+
+
+def run(
+    margin: Margin, x: np.ndarray, centres: np.ndarray, target: np.ndarray, spheres: int = 1
+) -> Batch:
+    """Forward and backward of embeddings x [B, E] against centres [C, E], in their precision."""
+    embedding = torch.from_numpy(np.ascontiguousarray(x)).requires_grad_()
+    classifier = Classifier(x.shape[1], len(centres), margin, spheres).to(embedding.dtype)
+    with torch.no_grad():
+        classifier.centres.copy_(torch.from_numpy(np.ascontiguousarray(centres)))
+    loss = classifier(embedding, torch.from_numpy(target))
+    loss.total.backward()
+    values = Loss(*(part.detach() for part in loss))
+    return Batch(values, embedding.grad.numpy(), classifier.centres.grad.numpy())
+
+
+def logits(margin: Margin, x: np.ndarray, centres: np.ndarray, target: np.ndarray) -> torch.Tensor:
+    """Logits [B, C] of one sphere."""
+    classifier = Classifier(x.shape[1], len(centres), margin).double()
+    with torch.no_grad():
+        classifier.centres.copy_(torch.from_numpy(np.ascontiguousarray(centres)))
+        embedding = torch.from_numpy(np.ascontiguousarray(x)).double()
+        norm = embedding.norm(dim=1)
+        (cosine,) = classifier.cosines(embedding / norm[:, None])
+        return margin(cosine, norm, torch.from_numpy(target))

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+
+from stages.losses import arcface, magface, softmax
+from stages.losses._classifier import Classifier
+from stages.losses._margin import Margin
+
+EMBEDDING, CLASSES, BATCH = 12, 5, 6
+
+
+def batch(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    embedding = torch.randn(BATCH, EMBEDDING, generator=generator, dtype=torch.float64) * 8
+    return embedding, torch.arange(BATCH) % CLASSES
+
+
+def classifier(margin: Margin, spheres: int = 1) -> Classifier:
+    torch.manual_seed(3)
+    return Classifier(EMBEDDING, CLASSES, margin, spheres).double()
+
+
+@pytest.mark.parametrize("spheres", [1, 2, 3])
+def test_loss_is_the_sum_of_the_spheres_cross_entropies(spheres):
+    built = classifier(softmax.build(softmax.Params()), spheres)
+    x, y = batch()
+    unit = x.numpy() / np.linalg.norm(x.numpy(), axis=1, keepdims=True)
+    centres = built.centres.detach().numpy()
+    expected, size = 0.0, EMBEDDING // spheres
+    for i in range(spheres):
+        part = slice(i * size, (i + 1) * size)
+        kernel = centres[:, part] / np.linalg.norm(centres[:, part], axis=1, keepdims=True)
+        z = 64 * unit[:, part] @ kernel.T
+        own = z[np.arange(BATCH), y.numpy()]
+        expected += np.mean(np.log(np.exp(z).sum(1)) - own)
+    loss = built(x, y)
+    np.testing.assert_allclose(loss.total.detach(), expected)
+    np.testing.assert_allclose(loss.classification.detach(), expected)
+    assert loss.penalty == 0
+
+
+def test_penalty_enters_the_total_with_its_weight():
+    built = classifier(magface.build(magface.Params(lambda_g=20)))
+    x, y = batch()
+    loss = built(x, y)
+    a = x.norm(dim=1).clamp(10, 110)
+    torch.testing.assert_close(loss.penalty, (a / 110**2 + 1 / a).mean())
+    torch.testing.assert_close(loss.total, loss.classification + 20 * loss.penalty)
+
+
+@pytest.mark.parametrize("spheres", [1, 3])
+def test_cosine_is_that_of_the_joined_unit_parts(spheres):
+    built = classifier(arcface.build(arcface.Params()), spheres)
+    x, y = batch()
+    parts = built.centres.detach().view(CLASSES, spheres, -1)
+    joined = (parts / parts.norm(dim=2, keepdim=True)).reshape(CLASSES, EMBEDDING)[y]
+    expected = torch.nn.functional.cosine_similarity(x, joined)
+    torch.testing.assert_close(built(x, y).cosine.detach(), expected)
+
+
+def test_loss_is_computed_in_float32_under_autocast():
+    built = classifier(arcface.build(arcface.Params())).float()
+    x, y = batch()
+    plain = built(x.float(), y)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = built(x.float(), y)
+        from_half = built(x.to(torch.bfloat16), y)
+    assert torch.equal(plain.total, mixed.total)
+    assert from_half.total.dtype == torch.float32
+
+
+def test_zero_embedding_has_a_finite_loss_and_gradient():
+    built = classifier(magface.build(magface.Params()))
+    x, y = torch.zeros(BATCH, EMBEDDING, dtype=torch.float64, requires_grad=True), batch()[1]
+    built(x, y).total.backward()
+    assert torch.isfinite(x.grad).all()
+    assert torch.isfinite(built.centres.grad).all()
+
+
+def test_centres_start_small_and_random():
+    centres = Classifier(512, 400, softmax.build(softmax.Params())).centres
+    assert centres.shape == (400, 512)
+    assert centres.std().item() == pytest.approx(0.01, rel=0.02)
+
+
+def test_spheres_must_divide_the_embedding():
+    with pytest.raises(ValueError, match="5 spheres do not divide an embedding of 12"):
+        Classifier(12, CLASSES, softmax.build(softmax.Params()), spheres=5)
+
+
+class Hardest(Margin):
+    """A margin with state that changes the other entries, in the manner of CurricularFace."""
+
+    def __init__(self) -> None:
+        super().__init__(scale=1.0)
+        self.register_buffer("t", torch.zeros((), dtype=torch.float64))
+
+    def target(self, cosine, norm):
+        return cosine - 0.25
+
+    def others(self, cosine, moved):
+        return torch.where(cosine > moved[:, None], cosine * (self.t + cosine), cosine)
+
+    def observe(self, cosine, norm):
+        self.t.mul_(0.99).add_(0.01 * cosine.mean())
+
+
+def test_a_margin_may_keep_statistics_and_move_the_other_entries():
+    built = classifier(Hardest())
+    x, y = batch()
+    built.eval()(x, y)
+    assert built.margin.t == 0
+    with torch.no_grad():
+        (cosine,) = built.cosines(x / x.norm(dim=1, keepdim=True))
+    loss = built.train()(x, y)
+    t = 0.01 * loss.cosine.mean().item()
+    assert built.state_dict()["margin.t"] == pytest.approx(t)
+    own = cosine.gather(1, y[:, None]) - 0.25
+    z = torch.where(cosine > own, cosine * (t + cosine), cosine).scatter(1, y[:, None], own)
+    torch.testing.assert_close(loss.total.detach(), torch.nn.functional.cross_entropy(z, y))
