@@ -9,7 +9,6 @@ from pydantic import Field
 
 from stages.core.params import Section
 
-
 Resampler = Literal[  # names of stages/datasets/_resize.py
     "opencv_linear",
     "pil_bilinear",
