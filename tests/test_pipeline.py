@@ -1,0 +1,207 @@
+"""The whole pipeline on a cut-down ORL: what DVC must do, run again, skip, restore and survive."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.closure import ROOT
+
+CUT_DOWN = {
+    "backbone.width": 0.125,
+    "backbone.embedding": 32,
+    "resolutions": [14],
+    "threads": 1,
+    "schedules.orl.epochs": 3,
+    "distill.epochs": 1,
+    "head.epochs": 1,
+    "evaluate.bootstrap": 100,
+}
+PREPARATION = ("fetch", "unpack", "align")
+
+
+class Clone:
+    """A scratch repository with the files of this one, and commands that run in it."""
+
+    def __init__(self, folder: Path, changes: dict[str, object]) -> None:
+        self.folder = folder
+        listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+        files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
+        for name in files.stdout.splitlines():
+            if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/")):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        (folder / "dvc.lock").unlink(missing_ok=True)
+        self.set(changes)
+        self.run("git", "init", "-q")
+        self.run("git", "config", "user.email", "test@localhost")
+        self.run("git", "config", "user.name", "test")
+        self.commit("cut down")
+
+    def run(self, *command: str, fails: bool = False) -> str:
+        """Standard output and error of a command; it must succeed, or fail, as said."""
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment(), capture_output=True, text=True, check=False
+        )
+        output = done.stdout + done.stderr
+        assert (done.returncode != 0) == fails, output
+        return output
+
+    def start(self, *command: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def set(self, changes: dict[str, object]) -> None:
+        file = self.folder / "params.yaml"
+        params = yaml.safe_load(file.read_text())
+        for key, value in changes.items():
+            *path, last = key.split(".")
+            section = params
+            for part in path:
+                section = section[part]
+            section[last] = value
+        file.write_text(yaml.safe_dump(params, sort_keys=False))
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "-A")
+        self.run("git", "commit", "-qm", message, "--allow-empty")
+
+    def hashes(self) -> dict[str, str]:
+        """MD5 of every output in dvc.lock."""
+        stages = yaml.safe_load((self.folder / "dvc.lock").read_text())["stages"]
+        return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"]}
+
+    def stale(self) -> set[str]:
+        """Stages that `dvc status` would run."""
+        return set(json.loads(self.run("dvc", "status", "--json") or "{}"))
+
+
+def environment() -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "DVC_NO_ANALYTICS": "1"}
+
+
+def ran(output: str) -> set[str]:
+    """Stages whose command was executed."""
+    lines = [line for line in output.splitlines() if line.startswith("Running stage '")]
+    return {line.split("'")[1] for line in lines}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Clone:
+    clone = Clone(tmp_path_factory.mktemp("clone"), CUT_DOWN)
+    clone.run("dvc", "repro")
+    clone.commit("results")
+    return clone
+
+
+def test_everything_is_up_to_date_and_a_second_run_does_nothing(clone) -> None:
+    assert clone.stale() == set()
+    assert ran(clone.run("dvc", "repro")) == set()
+    assert clone.run("git", "status", "--porcelain") == ""
+
+
+def test_results_are_there(clone) -> None:
+    summary = json.loads((clone.folder / "metrics/summary.json").read_text())
+    assert summary
+    for name in yaml.safe_load((clone.folder / "params.yaml").read_text())["benchmarks"]:
+        metrics = json.loads((clone.folder / f"metrics/evaluate/{name}.json").read_text())
+        assert metrics[name]
+    report = (clone.folder / "plots/report/report.html").read_text()
+    assert "<img" in report
+    assert "http://" not in report.replace("http://www.w3.org", "")
+
+
+def test_a_new_loss_file_and_an_edit_of_another_loss_make_nothing_stale(clone) -> None:
+    losses = clone.folder / "stages/losses"
+    added = losses / "mine.py"
+    shutil.copy(losses / "softmax.py", added)
+    magface = (losses / "magface.py").read_text()
+    (losses / "magface.py").write_text(magface + "\n# edited\n")
+    assert clone.stale() == set()
+    (losses / "magface.py").write_text(magface)
+    added.unlink()
+
+
+def test_another_loss_prepares_no_data_again_and_going_back_trains_nothing(clone) -> None:
+    before = clone.hashes()
+    output = clone.run("dvc", "exp", "run", "-n", "magface", "-S", "loss=magface")
+    executed = ran(output)
+    assert "train" in executed
+    assert not {stage for stage in executed if stage.startswith(PREPARATION)}
+    assert "orl_pairs" in clone.run("dvc", "metrics", "diff", "HEAD", "magface")
+    clone.set({"loss": "arcface"})
+    assert ran(clone.run("dvc", "repro")) == set()
+    assert clone.hashes() == before
+    clone.run("git", "checkout", "-q", ".")
+
+
+def test_a_wrong_choice_is_refused_before_anything_is_deleted(clone) -> None:
+    output = clone.run("dvc", "exp", "run", "-S", "loss=nonsense", fails=True)
+    assert "loss: 'nonsense' is none of" in output
+    assert "Traceback" not in output
+    assert (clone.folder / "models/train/weights.safetensors").is_file()
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout")
+
+
+def test_forced_training_gives_the_same_bytes(clone) -> None:
+    before = clone.hashes()
+    clone.run("dvc", "repro", "--force")
+    assert clone.hashes() == before
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["dvc alone", "the whole group"])
+def test_killed_training_resumes_and_ends_with_the_same_bytes(clone, whole_group: bool) -> None:
+    before = clone.hashes()
+    process = clone.start("dvc", "repro", "--force", "--single-item", "train")
+    wait_for(lambda: list(clone.folder.glob(".dvc/tmp/checkpoints/train/*/state.pt")))
+    if whole_group:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+    output = clone.run("dvc", "repro")
+    assert "train: resumes after epoch" in output
+    assert clone.hashes() == before
+    assert not list(clone.folder.glob(".dvc/tmp/checkpoints/train/*"))
+    assert clone.stale() == set()
+
+
+def wait_for(condition, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_an_item_taken_out_leaves_no_trace_in_the_results(clone, tmp_path) -> None:
+    less = {"heads": [], "resolutions": []}
+    clone.set(less)
+    clone.run("dvc", "repro")
+    fresh = Clone(tmp_path, CUT_DOWN | less)
+    (fresh.folder / ".dvc/config.local").write_text(
+        f"[cache]\n    dir = {clone.folder}/.dvc/cache\n"
+    )
+    fresh.run("dvc", "repro")
+    for name in ("metrics", "plots/report"):
+        for file in (fresh.folder / name).rglob("*.*"):
+            other = clone.folder / file.relative_to(fresh.folder)
+            assert other.read_bytes() == file.read_bytes(), file
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout")
