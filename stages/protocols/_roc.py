@@ -1,0 +1,157 @@
+"""Receiver operating characteristic by exact counts.
+
+A pair is accepted when its score is at least the threshold. FAR (false accept rate, ISO: FMR) is
+the share of impostor pairs accepted, TAR (true accept rate, 1 - FNMR) that of genuine pairs. The
+curve changes its height at genuine scores only, so its corners there are the whole curve: fifteen
+million impostors are sorted once, and only counted at each genuine score.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+HISTOGRAM_BINS = 50  # of cosines, -1 to 1
+ROUNDING = 1e-9  # 0.1 * 30 is 3, whatever floating point says
+
+
+@dataclass(frozen=True)
+class Roc:
+    """Corners of the curve from (0, 0) on, as counts.
+
+    Attributes:
+        false, true: impostor and genuine pairs accepted, int64 [k], both rising.
+        impostors, genuine: all pairs of each kind.
+    """
+
+    false: np.ndarray
+    true: np.ndarray
+    impostors: int
+    genuine: int
+
+    @cached_property
+    def fmr(self) -> np.ndarray:
+        return self.false / self.impostors
+
+    @cached_property
+    def tmr(self) -> np.ndarray:
+        return self.true / self.genuine
+
+    def auc(self) -> float:
+        """Area under the curve by trapezoids: P(genuine > impostor) + P(equal) / 2."""
+        twice = np.sum(np.diff(self.false) * (self.true[1:] + self.true[:-1]))
+        return float(twice) / (2.0 * self.impostors * self.genuine)
+
+    def eer(self) -> float:
+        """FAR where it equals 1 - TAR, on straight lines between the corners."""
+        difference = self.fmr + self.tmr - 1
+        after = int(np.searchsorted(difference, 0))
+        if difference[after] == 0:
+            return float(self.fmr[after])
+        share = -difference[after - 1] / (difference[after] - difference[after - 1])
+        step = self.fmr[after] - self.fmr[after - 1]
+        return float(self.fmr[after - 1] + share * step)
+
+    def corner(self, far: float) -> int:
+        """The corner of the largest TAR whose FAR does not exceed `far`."""
+        allowed = int(far * self.impostors + ROUNDING)
+        return int(np.searchsorted(self.false, allowed, side="right")) - 1
+
+    def tar(self, far: float) -> float:
+        """Largest TAR whose FAR does not exceed `far`."""
+        return float(self.tmr[self.corner(far)])
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of both kinds of pair, each sorted from low to high."""
+
+    genuine: np.ndarray
+    impostor: np.ndarray
+
+    @classmethod
+    def of(cls, scores: np.ndarray, same: np.ndarray) -> Scores:
+        """Split and sort `scores` [n] by `same` [n]. Raise ValueError without both kinds."""
+        same = np.asarray(same, bool)
+        genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
+        if not len(genuine) or not len(impostor):
+            raise ValueError(f"{len(genuine)} genuine and {len(impostor)} impostor pairs")
+        if np.isnan(genuine[-1]) or np.isnan(impostor[-1]):
+            raise ValueError("a score is not a number")
+        return cls(genuine, impostor)
+
+    @cached_property
+    def roc(self) -> Roc:
+        """The curve's corners just above and at every distinct genuine score, and its two ends."""
+        genuine, impostor = self.genuine, self.impostor
+        values = genuine[np.append(True, genuine[1:] != genuine[:-1])][::-1]
+        corners = [
+            (len(pile) - np.searchsorted(pile, values, side="right"),
+             len(pile) - np.searchsorted(pile, values, side="left"))
+            for pile in (impostor, genuine)
+        ]  # fmt: skip
+        false, true = (np.stack(pair, axis=1).reshape(-1) for pair in corners)
+        return Roc(
+            np.concatenate([[0], false, [len(impostor)]]).astype(np.int64),
+            np.concatenate([[0], true, [len(genuine)]]).astype(np.int64),
+            len(impostor),
+            len(genuine),
+        )
+
+    def tar_nearest(self, far: float) -> float:
+        """TAR at the curve's point whose FAR is nearest to `far`, which may exceed it.
+
+        As the reference evaluations of IJB do: of scikit-learn's curve without its collinear
+        points, the first nearest point counted from high FAR.
+        """
+        fmr, tmr = self.bends
+        nearest = int(np.argmin(np.abs(fmr[::-1] - far)))
+        return float(tmr[::-1][nearest])
+
+    @cached_property
+    def bends(self) -> tuple[np.ndarray, np.ndarray]:
+        """FAR and TAR at every distinct score, without the points on a straight line."""
+        values = np.unique(np.concatenate([self.genuine, self.impostor]))[::-1]
+        false = len(self.impostor) - np.searchsorted(self.impostor, values, side="left")
+        true = len(self.genuine) - np.searchsorted(self.genuine, values, side="left")
+        if len(values) > 2:
+            turns = np.logical_or(np.diff(false, 2), np.diff(true, 2))
+            kept = np.concatenate([[True], turns, [True]])
+            false, true = false[kept], true[kept]
+        return (
+            np.append(0, false) / len(self.impostor),
+            np.append(0, true) / len(self.genuine),
+        )
+
+    def histogram(self) -> dict[str, np.ndarray]:
+        """Columns score (centre of a bin of cosines), kind and count."""
+        edges = np.linspace(-1, 1, HISTOGRAM_BINS + 1)
+        columns: dict[str, list] = {"score": [], "kind": [], "count": []}
+        for kind in ("genuine", "impostor"):
+            below = np.searchsorted(getattr(self, kind), edges, side="left")
+            below[0], below[-1] = 0, len(getattr(self, kind))  # rounding may pass 1 by a bit
+            columns["score"] += list((edges[1:] + edges[:-1]) / 2)
+            columns["kind"] += [kind] * HISTOGRAM_BINS
+            columns["count"] += list(np.diff(below))
+        return {name: np.array(values) for name, values in columns.items()}
+
+
+MOST_POINTS = 500
+
+
+def thinned(x: np.ndarray, y: np.ndarray, kept: list[int], most: int = MOST_POINTS) -> np.ndarray:
+    """Which points of a rising curve to draw: at most `most`, `kept` and both ends among them.
+
+    Half of the others are spread evenly over log(x), for DET plots, half over y. Points are left
+    out, never moved.
+    """
+    if len(x) <= most:
+        return np.arange(len(x))
+    chosen = {0, len(x) - 1, *kept}
+    room = (most - len(chosen)) // 2
+    lowest = max(x[x > 0].min(initial=1), 1e-12)
+    by_x = np.searchsorted(x, np.geomspace(lowest, x[-1], room))
+    by_y = np.searchsorted(y, np.linspace(y[0], y[-1], room))
+    return np.array(sorted(chosen | set(by_x.tolist()) | set(by_y.tolist())))

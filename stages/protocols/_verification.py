@@ -1,0 +1,81 @@
+"""Measures and curves of a list of scored pairs whose people are known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stages.protocols._bootstrap import Resampling, percentiles, resampled_roc
+from stages.protocols._result import Result, measure, rate_name
+from stages.protocols._roc import Roc, Scores, thinned
+
+
+def verification(
+    scores: np.ndarray,
+    same: np.ndarray,
+    people: tuple[np.ndarray, np.ndarray],
+    far: list[float],
+    pick: str,
+    resampling: Resampling,
+) -> Result:
+    """AUC, EER and TAR at each of `far`, with intervals, and the curves roc, det and scores.
+
+    A FAR below one impostor pair is left out: no threshold reaches it.
+
+    Args:
+        scores, same: float32 and bool [pairs].
+        people: person of the first and of the second side of each pair, int64 [pairs].
+        far: target false accept rates.
+        pick: `at_most` or `nearest` (see Scores.tar_nearest).
+        resampling: of the people.
+    """
+    piles = Scores.of(scores, same)
+    roc = piles.roc
+    names, cluster = np.unique(np.concatenate(people), return_inverse=True)
+    group, groups = resampling.grouped(np.arange(len(names)))
+    left, right = np.split(group.astype(np.int16)[cluster], 2)
+    curves = resampled_roc(
+        (scores[same], left[same]),
+        (scores[~same], left[~same], right[~same]),
+        groups,
+        resampling,
+    )
+    method = resampling.method(len(names))
+    eer = roc.eer()
+    measures = {
+        "auc": measure(roc.auc(), percentiles(curves.auc()), len(scores), method),
+        "eer": measure(
+            eer,
+            percentiles(curves.eer()),
+            len(scores),
+            method,
+            errors=eer * min(roc.genuine, roc.impostors),
+        ),
+    }
+    far = [x for x in far if x * roc.impostors >= 1]
+    for x in far:
+        value = roc.tar(x) if pick == "at_most" else piles.tar_nearest(x)
+        measures[rate_name("tar@far=", x)] = measure(
+            value,
+            percentiles(curves.tar(x)),
+            roc.genuine,
+            f"{method}; far_{pick} of {roc.impostors} impostor pairs",
+            errors=min((1 - value) * roc.genuine, x * roc.impostors),
+        )
+    return Result(measures, pair_curves(piles, far))
+
+
+def pair_curves(piles: Scores, far: list[float]) -> dict[str, dict[str, np.ndarray]]:
+    """The curves roc, det and scores; the corners of the quoted FARs and the EER stay in them."""
+    roc = piles.roc
+    shown = thinned(roc.fmr, roc.tmr, _quoted(roc, far))
+    fmr, tmr = roc.fmr[shown], roc.tmr[shown]
+    return {
+        "roc": {"fmr": fmr, "tmr": tmr},
+        "det": {"fmr": fmr, "fnmr": 1 - tmr},
+        "scores": piles.histogram(),
+    }
+
+
+def _quoted(roc: Roc, far: list[float]) -> list[int]:
+    crossing = int(np.searchsorted(roc.fmr + roc.tmr - 1, 0))
+    return [roc.corner(x) for x in far] + [crossing - 1, crossing]

@@ -1,0 +1,262 @@
+"""Open- and closed-set 1:N search of templates (IJB-B, IJB-C).
+
+Two definitions go by one name in the literature. `iso` (ISO/IEC 19795-1, NIST, IJB's own): each
+gallery is searched by itself; probes of people outside it give the false alarms; a hit is the
+probe's person at rank 1 and above the threshold. `merged` (insightface's and BTNet's scripts): all
+galleries are one that holds every probe's person; the threshold admits a number of all wrong pairs
+equal to a share of the probes; rank does not matter. `merged` is the smaller figure by far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from stages.core.index import Index
+from stages.core.params import Section
+from stages.protocols._bootstrap import Resampling, percentiles
+from stages.protocols._result import Result, measure
+from stages.protocols._roc import ROUNDING
+from stages.protocols._rows import Rows
+from stages.protocols._search import Search, search
+from stages.protocols._subjects import template_ids
+from stages.protocols._tables import Tables
+from stages.protocols._vectors import positions, unit
+
+CMC_RANKS = 20
+OPEN_SET_POINTS = 200
+REPLICATES_AT_A_TIME = 64
+
+
+class Params(Section):
+    """
+    definition: iso or merged (see the head of this file).
+    fpir: false positive identification rates; those below one search are left out.
+    ranks: of the closed-set rates.
+    descriptor: the pooling that the rows of settings r1&r2 use.
+    fused: rows r1&r2 search templates whose images are all seen at r1 and at r2, both summed
+        (BTNet's IJB-C tables); otherwise the gallery is seen at r1, the probes at r2.
+    """
+
+    definition: Literal["iso", "merged"] = "iso"
+    fpir: list[float] = [0.01, 0.1]
+    ranks: list[int] = [1, 5, 10]
+    descriptor: str = "mean"
+    fused: bool = False
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Rows of the descriptors that are enrolled, and for each probe its mate among them or -1."""
+
+    templates: np.ndarray
+    mate: np.ndarray
+
+
+def evaluate(
+    rows: Rows, tables: Tables, index: Index, params: Params, resampling: Resampling
+) -> dict[str, Result]:
+    """Rank-k rates and TPIR at each FPIR by row.
+
+    Raise InputError if a list names an unknown template, enrols a person twice in one gallery, or
+    (merged) leaves a probe without its person.
+    """
+    ids, probes = template_ids(tables), tables["probes"]
+    probe_rows = _known(tables, ids, "probes")
+    galleries = _galleries(tables, ids, probes["subject"], params.definition)
+    person = np.unique(probes["subject"], return_inverse=True)[1]
+    scored = _iso if params.definition == "iso" else _merged
+    results = {}
+    for row, first, second in rows.templates(params.descriptor, params.fused):
+        enrolled, searched = unit(first), unit(second)[probe_rows]
+        keep = _alarms(len(searched), max(params.fpir, default=0)) if scored is _merged else 0
+        found = [search(searched, enrolled[g.templates], g.mate, keep) for g in galleries]
+        results[row] = scored(found, galleries, person, params, resampling)
+    return results
+
+
+def _galleries(
+    tables: Tables, ids: np.ndarray, probe_subject: np.ndarray, definition: str
+) -> list[Gallery]:
+    listed = tables["galleries"]
+    templates = _known(tables, ids, "galleries")
+    names = np.asarray(listed["gallery"], str)
+    if definition == "merged":
+        names = np.full(len(names), "all galleries together")
+    galleries = []
+    for name in np.unique(names):
+        subject = np.asarray(listed["subject"])[names == name]
+        twice = np.unique(subject, return_counts=True)
+        if twice[1].max() > 1:
+            who = f"subject {twice[0][np.argmax(twice[1])]}"
+            raise tables.error(
+                "galleries",
+                f"{who} is enrolled more than once in {name}",
+                remedy="merge its templates into one",
+            )
+        mate = positions(subject, probe_subject)
+        if definition == "merged" and np.any(mate < 0):
+            raise tables.error(
+                "probes",
+                f"subject {probe_subject[np.argmin(mate)]} is in no gallery",
+                remedy="use `definition: iso`, which allows for strangers",
+            )
+        galleries.append(Gallery(templates[names == name], mate))
+    return galleries
+
+
+def _known(tables: Tables, ids: np.ndarray, name: str) -> np.ndarray:
+    listed = tables[name]["template"]
+    rows = positions(ids, listed)
+    if np.any(rows < 0):
+        raise tables.error(name, f"template {listed[np.argmin(rows)]} has no images")
+    return rows
+
+
+def _iso(
+    found: list[Search],
+    galleries: list[Gallery],
+    person: np.ndarray,
+    params: Params,
+    resampling: Resampling,
+) -> Result:
+    weights = resampling.weights(int(person.max()) + 1)
+    method = resampling.method(weights.shape[1], "people of the probes")
+    measures, curves = _closed_set(found, galleries, person, params, weights, method)
+    open_sets = [
+        OpenSet.of(one, gallery.mate, person)
+        for one, gallery in zip(found, galleries, strict=True)
+        if np.any(gallery.mate >= 0) and np.any(gallery.mate < 0)
+    ]
+    if not open_sets:
+        return Result(measures, curves)
+    searches = min(len(one.alarms) for one in open_sets)
+    for fpir in (x for x in params.fpir if x * searches >= 1):
+        rates = [one.tpir(fpir) for one in open_sets]
+        samples = np.mean([one.resampled(fpir, weights) for one in open_sets], axis=0)
+        misses = sum((1 - rate) * len(one.own) for rate, one in zip(rates, open_sets, strict=True))
+        measures[f"tpir@fpir={fpir:g}"] = measure(
+            np.mean(rates),
+            percentiles(samples),
+            sum(len(one.own) for one in open_sets),
+            f"{method}; per_gallery, mean of {len(open_sets)}",
+            errors=min(misses, *(fpir * len(one.alarms) for one in open_sets)),
+        )
+    fpir = np.unique([*np.geomspace(1 / searches, 1, OPEN_SET_POINTS), *params.fpir])
+    tpir = [np.mean([one.tpir(x) for one in open_sets]) for x in fpir]
+    return Result(measures, curves | {"open_set": {"fpir": fpir, "tpir": np.array(tpir)}})
+
+
+def _merged(
+    found: list[Search],
+    galleries: list[Gallery],
+    person: np.ndarray,
+    params: Params,
+    resampling: Resampling,
+) -> Result:
+    weights = resampling.weights(int(person.max()) + 1)
+    method = resampling.method(weights.shape[1], "people of the probes")
+    measures, curves = _closed_set(found, galleries, person, params, weights, method)
+    (one,) = found
+    for fpir in (x for x in params.fpir if x * len(one.own) >= 1):
+        alarms = _alarms(len(one.own), fpir)
+        hits = one.own > one.highest[alarms - 1]
+        measures[f"tpir@fpir={fpir:g}"] = measure(
+            np.mean(hits),
+            percentiles(_weighted_share(hits, person, weights)),
+            len(hits),
+            f"{method}, threshold fixed; merged, {alarms} wrong scores above it",
+            errors=np.sum(~hits),
+        )
+    return Result(measures, curves)
+
+
+def _alarms(searches: int, fpir: float) -> int:
+    return int(np.ceil(searches * fpir - ROUNDING))
+
+
+def _closed_set(
+    found: list[Search],
+    galleries: list[Gallery],
+    person: np.ndarray,
+    params: Params,
+    weights: np.ndarray,
+    method: str,
+) -> tuple[dict, dict]:
+    """Rank-k rates over all searches of a gallery that holds the probe's person."""
+    rank = np.concatenate([one.rank[one.rank > 0] for one in found])
+    people = np.concatenate([person[one.rank > 0] for one in found])
+    entries = min(len(gallery.templates) for gallery in galleries)
+    measures = {
+        f"rank{k}": measure(
+            np.mean(rank <= k),
+            percentiles(_weighted_share(rank <= k, people, weights)),
+            len(rank),
+            f"{method}; closed_set of {entries} entries or more",
+            errors=np.sum(rank > k),
+        )
+        for k in params.ranks
+        if k < entries
+    }
+    ranks = np.arange(1, min(CMC_RANKS, entries) + 1)
+    rate = np.array([np.mean(rank <= k) for k in ranks])
+    return measures, {"cmc": {"rank": ranks, "rate": rate}}
+
+
+def _weighted_share(hits: np.ndarray, person: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share of hits in each replicate, float [replicates]."""
+    people = weights.shape[1]
+    hit = np.bincount(person, weights=hits, minlength=people)
+    total = weights @ np.bincount(person, minlength=people)
+    return (weights @ hit) / np.where(total > 0, total, np.nan)
+
+
+@dataclass(frozen=True)
+class OpenSet:
+    """Searches of one gallery.
+
+    Attributes:
+        own: score of the mate of each mated probe, from high to low; -inf where it is not rank 1.
+        own_person: person of each of these probes.
+        alarms: highest score of each probe that has no mate, from high to low.
+        alarm_person: person of each of these probes.
+    """
+
+    own: np.ndarray
+    own_person: np.ndarray
+    alarms: np.ndarray
+    alarm_person: np.ndarray
+
+    @classmethod
+    def of(cls, found: Search, mate: np.ndarray, person: np.ndarray) -> OpenSet:
+        mated = mate >= 0
+        own = np.where(found.rank == 1, found.own, -np.inf)[mated]
+        alarms = found.other[~mated]
+        high, loud = np.argsort(-own, kind="stable"), np.argsort(-alarms, kind="stable")
+        return cls(own[high], person[mated][high], alarms[loud], person[~mated][loud])
+
+    def tpir(self, fpir: float) -> float:
+        """Share of mated probes found at rank 1 above the lowest threshold that keeps to FPIR."""
+        allowed = int(fpir * len(self.alarms) + ROUNDING)
+        if allowed >= len(self.alarms):
+            return float(np.mean(np.isfinite(self.own)))
+        return float(np.mean(self.own > self.alarms[allowed]))
+
+    def resampled(self, fpir: float, weights: np.ndarray) -> np.ndarray:
+        """The same with people counted by `weights` [replicates, people]."""
+        rate = np.empty(len(weights))
+        above = np.searchsorted(-self.own, -self.alarms, side="left")  # own > alarm, by alarm
+        above = np.append(above, np.isfinite(self.own).sum())
+        for start in range(0, len(weights), REPLICATES_AT_A_TIME):
+            some = weights[start : start + REPLICATES_AT_A_TIME]
+            raised = np.cumsum(some[:, self.alarm_person], axis=1, dtype=np.float64)
+            allowed = np.sum(raised <= fpir * raised[:, -1:] + ROUNDING, axis=1)
+            found = np.cumsum(some[:, self.own_person], axis=1, dtype=np.float64)
+            found = np.concatenate([np.zeros((len(some), 1)), found], axis=1)
+            with np.errstate(invalid="ignore"):
+                rate[start : start + len(some)] = (
+                    found[np.arange(len(some)), above[allowed]] / found[:, -1]
+                )
+        return rate

@@ -1,0 +1,159 @@
+"""Ten-fold accuracy of a verification pack: LFW (Huang et al., 2007), CFP, AgeDB, CALFW, CPLFW.
+
+The threshold of each fold is the first that is best on the other nine. The defaults are those of
+ArcFace, BTNet, AdaFace and MultiFace; MagFace's figures need `flip: false, distance: angle,
+centre: true`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from stages.core.index import Index
+from stages.core.params import Section
+from stages.protocols._bootstrap import Resampling, student, wilson
+from stages.protocols._result import Result, measure
+from stages.protocols._roc import Scores
+from stages.protocols._rows import Rows
+from stages.protocols._tables import Tables
+from stages.protocols._vectors import positions
+from stages.protocols._verification import pair_curves
+
+THRESHOLDS = np.arange(0, 4, 0.01)
+PAIRS_A_BLOCK = 128  # temporaries that stay in the processor's cache
+
+
+class Params(Section):
+    """
+    flip: compare the sums over the image and its mirror image.
+    distance: euclidean = squared distance of the unit vectors; angle = angle / pi.
+    centre: first subtract the mean of the raw vectors of the other folds.
+    folds: contiguous parts of the list, in its order.
+    """
+
+    flip: bool = True
+    distance: Literal["euclidean", "angle"] = "euclidean"
+    centre: bool = False
+    folds: int = 10
+
+
+def evaluate(
+    rows: Rows, tables: Tables, index: Index, params: Params, resampling: Resampling
+) -> dict[str, Result]:
+    """Accuracy by row: mean over the folds of the share of pairs told right.
+
+    Pairs of which an image could not be aligned are left out and counted in `method`; the others
+    stay in their fold. Raise InputError if a fold is left empty.
+    """
+    pairs = tables["pairs"]
+    left, right = (positions(index.record, pairs[side]) for side in ("first", "second"))
+    kept = (left >= 0) & (right >= 0)
+    same, fold = np.asarray(pairs["same"], bool)[kept], folds_of(len(kept), params.folds)[kept]
+    if len(np.unique(fold)) < params.folds:
+        problem = f"{kept.sum()} of {len(kept)} pairs have both images, too few for the folds"
+        raise tables.error("pairs", problem, remedy="align more of the images, or lower `folds`")
+    lost = f"; {np.sum(~kept)} of {len(kept)} pairs left out" if not kept.all() else ""
+    results = {}
+    for row, first, second in rows.images(params.flip):
+        first, second = first[left[kept]], second[right[kept]]
+        accuracy, _ = folds_accuracy(distances(first, second, fold, params), same, fold)
+        right_told = np.sum(accuracy * np.bincount(fold))
+        interval, method = _interval(accuracy, right_told, len(same))
+        accuracies = measure(
+            np.mean(accuracy), interval, len(same), method + lost, len(same) - right_told
+        )
+        results[row] = Result({"accuracy": accuracies}, _curves(first, second, same))
+    return results
+
+
+def folds_of(pairs: int, folds: int) -> np.ndarray:
+    """Fold of each pair: contiguous, unshuffled, the first ones larger by one if need be."""
+    return np.repeat(np.arange(folds), [len(x) for x in np.array_split(np.arange(pairs), folds)])
+
+
+def distances(
+    first: np.ndarray, second: np.ndarray, fold: np.ndarray, params: Params
+) -> np.ndarray:
+    """Distance of each pair, float64 [1, pairs]; with `centre` [folds, pairs], one a test fold."""
+    measured = squared_distance if params.distance == "euclidean" else angle
+    if not params.centre:
+        return measured(first, second)[None]
+    total = first.sum(axis=0, dtype=np.float64) + second.sum(axis=0, dtype=np.float64)
+    result = []
+    for test in range(fold.max() + 1):
+        inside = fold == test
+        own = first[inside].sum(axis=0, dtype=np.float64)
+        own += second[inside].sum(axis=0, dtype=np.float64)
+        mean = (total - own) / (2 * np.sum(~inside))
+        result.append(measured(first - mean, second - mean))
+    return np.array(result)
+
+
+def squared_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """|x/|x| - y/|y||^2 = 2 - 2 cos of each pair, float64 [pairs]."""
+    return np.maximum(2 - 2 * cosine(first, second), 0)
+
+
+def angle(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Angle between the vectors of each pair as a share of pi, float64 [pairs]."""
+    return np.arccos(cosine(first, second).clip(-1, 1)) / np.pi
+
+
+def cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Cosine of each pair in double precision, float64 [pairs]; 0 with a zero vector."""
+    result = np.empty(len(first))
+    for start in range(0, len(first), PAIRS_A_BLOCK):
+        some = slice(start, start + PAIRS_A_BLOCK)
+        x, y = first[some].astype(np.float64), second[some].astype(np.float64)
+        xx, yy, xy = (np.einsum("ij,ij->i", a, b) for a, b in ((x, x), (y, y), (x, y)))
+        lengths = np.sqrt(xx * yy)
+        result[some] = xy / np.where(lengths > 0, lengths, 1)
+    return result
+
+
+def folds_accuracy(
+    distance: np.ndarray, same: np.ndarray, fold: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracy on each fold at the first best threshold of the others, and that threshold.
+
+    A pair is told the same if its distance is below the threshold. Each pair is put once between
+    two thresholds; running sums then give the pairs told right at all of them.
+
+    Args:
+        distance: float [1, pairs], or [folds, pairs] where it depends on the test fold.
+        same: bool [pairs].
+        fold: of each pair, 0..folds-1.
+    """
+    folds, bins = int(fold.max()) + 1, len(THRESHOLDS) + 1
+    told_right = []
+    for one in distance:
+        place = np.searchsorted(THRESHOLDS, one, side="right")  # same at thresholds from here on
+        cell = fold * bins + place
+        counts = [
+            np.bincount(cell[kind], minlength=folds * bins).reshape(folds, bins).cumsum(axis=1)
+            for kind in (same, ~same)
+        ]
+        told_right.append((counts[0] - counts[1] + counts[1][:, -1:])[:, :-1])
+    size = np.bincount(fold, minlength=folds)
+    accuracy, threshold = np.empty(folds), np.empty(folds)
+    for test in range(folds):
+        right = told_right[test if len(distance) > 1 else 0]
+        best = int(np.argmax(right.sum(axis=0) - right[test]))
+        accuracy[test], threshold[test] = right[test, best] / size[test], THRESHOLDS[best]
+    return accuracy, threshold
+
+
+def _interval(accuracy: np.ndarray, right: float, pairs: int) -> tuple[tuple[float, float], str]:
+    """The wider of two: pairs are not independent, and ten folds may all be perfect."""
+    by_pair, by_fold = wilson(right, pairs), student(accuracy)
+    name = f"accuracy of {len(accuracy)} folds; the wider of Wilson and Student's t over folds: "
+    if by_pair[1] - by_pair[0] > by_fold[1] - by_fold[0]:
+        return by_pair, name + "Wilson"
+    return by_fold, name + "Student"
+
+
+def _curves(first: np.ndarray, second: np.ndarray, same: np.ndarray) -> dict:
+    scores = cosine(first, second).astype(np.float32)
+    return pair_curves(Scores.of(scores, same), []) if 0 < same.sum() < len(same) else {}

@@ -1,0 +1,154 @@
+"""Descriptors against per-template loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stages.descriptors import kappa, mean, norm
+from stages.descriptors._pooling import Templates
+
+
+@pytest.fixture
+def random() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+@pytest.fixture
+def table(random: np.random.Generator) -> dict[str, np.ndarray]:
+    """60 lines over 40 records: images in several templates, media shared by templates."""
+    return {
+        "record": random.permutation(np.concatenate([np.arange(40), random.integers(0, 40, 20)])),
+        "template": random.choice([3, 5, 8, 900, 17], 60),
+        "media": random.integers(0, 4, 60),
+        "score": random.uniform(0.1, 1, 60).astype(np.float32),
+    }
+
+
+@pytest.fixture
+def features(random: np.random.Generator) -> tuple[np.ndarray, ...]:
+    length = random.uniform(0.2, 3, (40, 1))
+    embedding, mirrored = (
+        (random.normal(size=(40, 8)) * length).astype(np.float32) for _ in range(2)
+    )
+    own = np.linalg.norm(embedding, axis=1)
+    return embedding, mirrored, own, random.uniform(1, 900, 40).astype(np.float32)
+
+
+def templates_of(table: dict[str, np.ndarray], count: int = 40) -> Templates:
+    return Templates.of(table, np.arange(count))
+
+
+def looped(table, vectors, weight, media: bool) -> np.ndarray:
+    """Template by template, medium by medium."""
+    rows = []
+    for one in sorted(set(table["template"].tolist())):
+        mine = np.flatnonzero(table["template"] == one)
+        groups = [mine[table["media"][mine] == m] for m in set(table["media"][mine].tolist())]
+        means = [
+            np.mean([weight[k] * vectors[table["record"][k]] for k in group], axis=0)
+            for group in (groups if media else [[k] for k in mine])
+        ]
+        rows.append(np.sum(means, axis=0))
+    return np.array(rows)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("flip", [True, False])
+@pytest.mark.parametrize("detector", [True, False])
+@pytest.mark.parametrize("media", [True, False])
+def test_mean_and_norm_are_weighted_sums(table, features, flip, detector, media) -> None:
+    embedding, mirrored, own, k = features
+    vectors = embedding + mirrored if flip else embedding
+    weight = table["score"] if detector else np.ones(60)
+    options = {"flip": flip, "detector": detector, "media": media}
+    for module, expected in ((mean, unit(vectors)), (norm, vectors)):
+        ids, rows = module.describe(
+            embedding, mirrored, templates_of(table), own, k, module.Params(**options)
+        )
+        assert ids.tolist() == [3, 5, 8, 17, 900]
+        assert rows.dtype == np.float32
+        np.testing.assert_allclose(
+            rows, looped(table, expected, weight, media), rtol=2e-5, atol=1e-5
+        )
+
+
+def test_mean_of_unit_media(table, features) -> None:
+    embedding, mirrored, own, k = features
+    _, rows = mean.describe(
+        embedding, mirrored, templates_of(table), own, k, mean.Params(unit="media")
+    )
+    vectors = embedding + mirrored
+    for row, one in zip(rows, [3, 5, 8, 17, 900], strict=True):
+        mine = table["template"] == one
+        media = [
+            vectors[table["record"][mine & (table["media"] == m)]].mean(axis=0)
+            for m in set(table["media"][mine].tolist())
+        ]
+        np.testing.assert_allclose(row, unit(np.array(media)).sum(axis=0), rtol=1e-5, atol=1e-6)
+
+
+def test_kappa_is_equation_14(table, features) -> None:
+    embedding, mirrored, own, k = features
+    _, rows = kappa.describe(embedding, mirrored, templates_of(table), own, k, kappa.Params())
+    directions = unit(embedding + mirrored)
+    for row, one in zip(rows, [3, 5, 8, 17, 900], strict=True):
+        images = table["record"][table["template"] == one]
+        expected = np.average(directions[images], axis=0, weights=k[images])
+        np.testing.assert_allclose(row, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_kappa_by_media_and_equal_kappas_are_the_mean(table, features) -> None:
+    embedding, mirrored, own, k = features
+    options = (embedding, mirrored, templates_of(table), own)
+    _, rows = kappa.describe(*options, np.full(40, 7.0), kappa.Params(media=True))
+    _, expected = mean.describe(*options, k, mean.Params())
+    np.testing.assert_allclose(rows, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_sums_of_rows_are_rows_of_sums(table, features) -> None:
+    """Fused settings r1&r2 add descriptors: pooling must be linear in the embeddings."""
+    embedding, mirrored, own, k = features
+    templates = templates_of(table)
+    options = norm.Params(flip=False)
+    parts = [norm.describe(x, None, templates, own, k, options)[1] for x in (embedding, mirrored)]
+    both = norm.describe(embedding + mirrored, None, templates, own, k, options)[1]
+    np.testing.assert_allclose(sum(parts), both, atol=1e-5)
+
+
+def test_images_that_align_left_out(table, features) -> None:
+    """Rows follow the aligned index; a template without any image left is a row of zeros."""
+    embedding, mirrored, own, k = features
+    gone = set(table["record"][table["template"] == 17].tolist())
+    kept = np.array([r for r in range(40) if r not in gone])
+    templates = Templates.of(table, kept)
+    assert templates.ids.tolist() == [3, 5, 8, 17, 900]
+    for module in (mean, norm, kappa):
+        _, rows = module.describe(
+            embedding[kept], mirrored[kept], templates, own[kept], k[kept], module.Params()
+        )
+        assert not rows[3].any()
+        assert np.isfinite(rows).all()
+    lines = np.isin(table["record"], kept)
+    expected = looped(
+        {name: column[lines] for name, column in table.items()}, embedding + mirrored,
+        np.ones(lines.sum()), True,
+    )  # fmt: skip
+    _, rows = norm.describe(
+        embedding[kept], mirrored[kept], templates, own[kept], k[kept], norm.Params()
+    )
+    np.testing.assert_allclose(rows[[0, 1, 2, 4]], expected, rtol=2e-5, atol=1e-5)
+
+
+def test_read_only_memory_maps(table, features, tmp_path, recwarn) -> None:
+    np.save(tmp_path / "e.npy", features[0])
+    mapped = np.load(tmp_path / "e.npy", mmap_mode="r")
+    _, rows = norm.describe(mapped, None, templates_of(table), None, None, norm.Params(flip=False))
+    _, expected = norm.describe(
+        features[0], None, templates_of(table), None, None, norm.Params(flip=False)
+    )
+    np.testing.assert_array_equal(rows, expected)
+    assert not recwarn.list

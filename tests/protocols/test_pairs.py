@@ -1,0 +1,130 @@
+"""Ten-fold accuracy against the procedure written plainly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from stages.core.errors import InputError
+from stages.protocols import pairs
+from tests.protocols import made
+
+
+def plainly(first, second, same, folds: int = 10, centre: bool = False, angle: bool = False):
+    """Accuracy and threshold of each fold, one threshold and one pair at a time."""
+    parts = np.array_split(np.arange(len(same)), folds)
+    accuracy, chosen = [], []
+    for test in parts:
+        train = np.setdiff1d(np.arange(len(same)), test)
+        mean = np.concatenate([first[train], second[train]]).mean(axis=0) if centre else 0
+        x, y = first - mean, second - mean
+        x, y = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (x, y))
+        distance = ((x - y) ** 2).sum(axis=1)
+        if angle:
+            distance = np.arccos(1 - distance / 2) / np.pi
+        best, best_threshold = -1, None
+        for threshold in np.arange(0, 4, 0.01):
+            right = np.mean((distance[train] < threshold) == same[train])
+            if right > best:
+                best, best_threshold = right, threshold
+        accuracy.append(np.mean((distance[test] < best_threshold) == same[test]))
+        chosen.append(best_threshold)
+    return np.array(accuracy), np.array(chosen)
+
+
+@pytest.fixture
+def pack():
+    """203 pairs of 16 dimensions: first, second, same; the folds are not all of one size."""
+    random = np.random.default_rng(4)
+    same = random.random(203) < 0.5
+    first = random.normal(size=(203, 16)) + 0.5
+    second = random.normal(size=(203, 16)) + 0.5
+    second[same] += 0.7 * first[same]
+    return first.astype(np.float32), second.astype(np.float32), same
+
+
+@pytest.mark.parametrize("options", [{}, {"centre": True}, {"distance": "angle"},
+                                     {"centre": True, "distance": "angle"}])  # fmt: skip
+def test_folds_equal_the_plain_procedure(pack, options) -> None:
+    first, second, same = pack
+    fold = pairs.folds_of(len(same), 10)
+    params = pairs.Params(**options)
+    accuracy, threshold = pairs.folds_accuracy(
+        pairs.distances(first, second, fold, params), same, fold
+    )
+    expected, chosen = plainly(
+        first.astype(float), second.astype(float), same,
+        centre=params.centre, angle=params.distance == "angle",
+    )  # fmt: skip
+    np.testing.assert_array_equal(accuracy, expected)
+    np.testing.assert_array_equal(threshold, chosen)
+
+
+def test_a_distance_on_a_threshold_is_not_below_it() -> None:
+    distance = np.array([[0.0, pairs.THRESHOLDS[35], 1.0, 1.0]])
+    same, fold = np.array([True, True, False, False]), np.array([0, 1, 0, 1])
+    accuracy, threshold = pairs.folds_accuracy(distance, same, fold)
+    np.testing.assert_array_equal(threshold, pairs.THRESHOLDS[[36, 1]])
+    np.testing.assert_array_equal(accuracy, [1, 0.5])
+
+
+def test_folds_are_contiguous_and_the_first_are_larger() -> None:
+    assert np.bincount(pairs.folds_of(23, 10)).tolist() == [3, 3, 3] + [2] * 7
+    assert np.all(np.diff(pairs.folds_of(23, 10)) >= 0)
+
+
+def as_set(first, second, same, order=None):
+    """The pack as features and lists; images in the shuffled order of `order`."""
+    count = len(same)
+    vectors = np.concatenate([first, second])
+    order = np.arange(2 * count) if order is None else order
+    arrays = {"trunk/embedding": 0.25 * vectors[order], "trunk/mirrored": 0.75 * vectors[order]}
+    listed = made.tables(
+        pairs={"first": np.arange(count), "second": np.arange(count) + count, "same": same}
+    )
+    return made.rows(arrays), listed, made.index(len(order), record=order)
+
+
+def test_rows_follow_the_record_and_add_the_mirror_image(pack) -> None:
+    first, second, same = pack
+    order = np.random.default_rng(0).permutation(2 * len(same))
+    result = pairs.evaluate(*as_set(*pack, order), pairs.Params(), made.RESAMPLING)
+    accuracy = result["112&112"].measures["accuracy"]
+    assert accuracy.value == pytest.approx(np.mean(plainly(first, second, same)[0]))
+    assert accuracy.count == 203
+    assert accuracy.low < accuracy.value < accuracy.high
+    assert "left out" not in accuracy.method
+    assert set(result["112&112"].curves) == {"roc", "det", "scores"}
+
+
+def test_pairs_without_an_image_are_left_out_and_counted(pack) -> None:
+    """The rest stay in the folds of the whole list."""
+    first, second, same = pack
+    gone = [0, 5, 203 + 5, 203 + 100]  # images of pairs 0, 5 and 100
+    order = np.setdiff1d(np.arange(406), gone)
+    result = pairs.evaluate(*as_set(*pack, order), pairs.Params(), made.RESAMPLING)
+    accuracy = result["112&112"].measures["accuracy"]
+    kept = np.setdiff1d(np.arange(203), [0, 5, 100])
+    fold = pairs.folds_of(203, 10)[kept]
+    distance = pairs.squared_distance(first[kept], second[kept])[None]
+    assert accuracy.value == np.mean(pairs.folds_accuracy(distance, same[kept], fold)[0])
+    assert accuracy.count == 200
+    assert "3 of 203 pairs left out" in accuracy.method
+
+
+def test_an_empty_fold_is_an_error(pack) -> None:
+    with pytest.raises(InputError, match=r"pairs.parquet: 3 of 203 .* Remedy"):
+        pairs.evaluate(*as_set(*pack, np.array([0, 1, 2, 203, 204, 205])), pairs.Params(),
+                       made.RESAMPLING)  # fmt: skip
+
+
+def test_few_errors_are_marked() -> None:
+    random = np.random.default_rng(0)
+    first = random.normal(size=(60, 32)).astype(np.float32)
+    same = np.arange(60) % 2 == 0
+    second = np.where(same[:, None], first, -first) + 0.01 * random.normal(size=first.shape)
+    result = pairs.evaluate(*as_set(first, second, same), pairs.Params(), made.RESAMPLING)
+    accuracy = result["112&112"].measures["accuracy"]
+    assert accuracy.value == 1
+    assert "fewer than 10 errors" in accuracy.method
+    assert accuracy.low < 1  # ten perfect folds prove no perfect model
