@@ -1,0 +1,127 @@
+"""How each measured cell was measured, in the words that published.csv uses for the papers'.
+
+A protocol or descriptor of a user's own is known by its name alone and pairs with nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from stages.core.params import Section, parse
+from stages.descriptors import kappa, mean, norm
+from stages.protocols import (
+    all_pairs,
+    identification,
+    pairs,
+    quality,
+    surveillance,
+    templates,
+)
+from stages.report.results import NATIVE_ROW, SETTING
+
+PROTOCOLS = {
+    module.__name__.rpartition(".")[2]: module
+    for module in (all_pairs, identification, pairs, quality, surveillance, templates)
+}
+DESCRIPTORS = {"mean": mean.Params, "norm": norm.Params, "kappa": kappa.Params}
+OF_A_BENCHMARK = ("protocol", "dataset")  # keys that are no options of the protocol
+DEFAULT_FOLDS = 10
+
+Words = Callable[[Section, str, dict[str, Any]], tuple[str, str]]
+
+
+def with_conditions(cells: pd.DataFrame, params: dict[str, Any]) -> pd.DataFrame:
+    """`cells` with two more columns: `setting` as papers name it, and `protocol` in words."""
+    words = {
+        (name, row): _words(params, name, row)
+        for name, row in cells[["benchmark", "row"]].drop_duplicates().itertuples(index=False)
+    }
+    found = [words[key] for key in zip(cells["benchmark"], cells["row"], strict=True)]
+    setting, protocol = [pair[0] for pair in found], [pair[1] for pair in found]
+    return cells.assign(setting=setting, protocol=protocol)
+
+
+def about(protocol: str) -> str:
+    """The first paragraph of what a protocol of ours says of itself."""
+    module = PROTOCOLS.get(protocol)
+    return " ".join(module.__doc__.split("\n\n")[0].split()) if module else ""
+
+
+def _words(params: dict[str, Any], benchmark: str, row: str) -> tuple[str, str]:
+    entry = params["benchmarks"][benchmark]
+    describe = WORDS.get(entry["protocol"])
+    if describe is None:
+        return row, entry["protocol"]
+    options = {key: value for key, value in entry.items() if key not in OF_A_BENCHMARK}
+    module = PROTOCOLS[entry["protocol"]]
+    return describe(parse(module.Params, options, f"benchmarks.{benchmark}"), row, params)
+
+
+def _pairs(options: pairs.Params, row: str, params: dict[str, Any]) -> tuple[str, str]:
+    base = "tenfold" if options.folds == DEFAULT_FOLDS else f"{options.folds}fold"
+    return row, _joined(
+        base,
+        flip=options.flip,
+        angle=options.distance == "angle",
+        centred=options.centre,
+    )
+
+
+def _templates(options: templates.Params, row: str, params: dict[str, Any]) -> tuple[str, str]:
+    return _pooled(f"far_{options.pick}", options, row, params)
+
+
+def _identification(
+    options: identification.Params, row: str, params: dict[str, Any]
+) -> tuple[str, str]:
+    return _pooled(options.definition, options, row, params)
+
+
+def _surveillance(
+    options: surveillance.Params, row: str, params: dict[str, Any]
+) -> tuple[str, str]:
+    return row, "survface_grid"
+
+
+def _pooled(
+    rule: str,
+    options: templates.Params | identification.Params,
+    row: str,
+    params: dict[str, Any],
+) -> tuple[str, str]:
+    """A row is a setting, pooled by `options.descriptor`, or a descriptor of the native images."""
+    match = SETTING.fullmatch(row)
+    name = options.descriptor if match else row.split(" ")[0]
+    model = DESCRIPTORS.get(name)
+    if model is None:
+        return row, _joined(rule, **{name: True})
+    given = parse(model, params.get("descriptors", {}).get(name, {}), f"descriptors.{name}")
+    weighting = "unit" if name == "mean" else name
+    if name == "mean" and given.unit == "media":
+        weighting = "unit_media"
+    # With r1 = r2 the sum over both resolutions is twice the same vector.
+    mixes = bool(match) and options.fused and match["r1"] != match["r2"]
+    protocol = _joined(
+        rule,
+        fused=mixes,
+        flip=given.flip,
+        **{weighting: True},
+        media=given.media and weighting != "unit_media",
+        detector=getattr(given, "detector", False),
+    )
+    return row if match else NATIVE_ROW, protocol
+
+
+def _joined(rule: str, **words: bool) -> str:
+    return "+".join([rule, *(word for word, present in words.items() if present)])
+
+
+WORDS: dict[str, Words] = {
+    "pairs": _pairs,
+    "templates": _templates,
+    "identification": _identification,
+    "surveillance": _surveillance,
+}

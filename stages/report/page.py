@@ -1,0 +1,201 @@
+"""report.html: tables and pictures in the template `page.html.j2`, nothing from outside."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages.report import published, results
+from stages.report.conditions import about, with_conditions
+from stages.report.gallery import Picture
+from stages.report.pairing import pair
+from stages.report.provenance import provenance
+from stages.report.quality import Quality
+
+TEMPLATES = Path(__file__).parent
+FEW = "fewer than"  # how evaluate marks an interval that rests on few errors
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that the page shows.
+
+    Attributes:
+        params: params.yaml.
+        cells: as `results.read_results` gives them.
+        headline: benchmark -> its headline cell.
+        maps: benchmark -> its heat maps.
+        curves: benchmark -> its other pictures.
+        faces_set: image set of `qualities` and `faces`.
+        qualities, faces: quality of the images of that set, and strips of its faces.
+    """
+
+    params: dict[str, Any]
+    cells: pd.DataFrame
+    headline: dict[str, Any]
+    maps: dict[str, list[Picture]] = field(default_factory=dict)
+    curves: dict[str, list[Picture]] = field(default_factory=dict)
+    faces_set: str = ""
+    qualities: list[Quality] = field(default_factory=list)
+    faces: list[Picture] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One setting: the branch beside the trunk on upsampled images, cells or None."""
+
+    setting: str
+    branch: Any
+    upsampled: Any
+
+    @property
+    def difference(self) -> float:
+        """Branch minus upsampled; NaN if either is not measured."""
+        if self.branch is None or self.upsampled is None:
+            return math.nan
+        return self.branch.value - self.upsampled.value
+
+    @property
+    def apart(self) -> bool:
+        """The two 95 % intervals share no value."""
+        if self.branch is None or self.upsampled is None:
+            return False
+        return self.branch.low > self.upsampled.high or self.upsampled.low > self.branch.high
+
+
+def comparisons(cells: pd.DataFrame) -> list[Comparison]:
+    """`cells` of one benchmark and metric as one Comparison a setting, in their order."""
+    by_row = {cell.row: cell for cell in cells.itertuples(index=False)}
+    matches = [results.SETTING.fullmatch(row) for row in by_row]
+    settings = dict.fromkeys(f"{m['r1']}&{m['r2']}" for m in matches if m)
+    return [Comparison(s, by_row.get(s), by_row.get(f"{results.UPSAMPLED} {s}")) for s in settings]
+
+
+def render(report: Report) -> str:
+    """The page as one self-contained HTML document."""
+    params = report.params
+    table = published.read_published()
+    measured = results.with_family_means(with_conditions(report.cells, params))
+    paired = pair(measured, table)
+    words = dict(zip(zip(measured["benchmark"], measured["row"], strict=True),
+                     measured["protocol"], strict=True))  # fmt: skip
+    benchmarks = [_benchmark(report, name, words) for name in params["benchmarks"]]
+    context = {
+        "dataset": params["dataset"],
+        "loss": params["loss"],
+        "summary": _summary(params),
+        "benchmarks": benchmarks,
+        "lead": next((item for item in benchmarks if item["maps"]), None),
+        "faces_set": report.faces_set,
+        "sides": sorted({s for q in report.qualities for s in q.values}, reverse=True),
+        "qualities": [{"name": q.name, "quartiles": q.quartiles()} for q in report.qualities],
+        "strips": report.faces,
+        "papers": published.read_sources()["papers"],
+        "paired": list(paired.itertuples()),
+        "cells": int(table["value"].notna().sum()),
+        "needs": published.needs(table, set(measured["benchmark"])),
+        "provenance": provenance(params),
+    }
+    return _environment().get_template("page.html.j2").render(context)
+
+
+def _summary(params: dict[str, Any]) -> str:
+    backbone = params["backbone"]
+    return (
+        f"{backbone['name']}-{backbone['depth']}, width {backbone['width']:g}, "
+        f"{backbone['embedding']} dimensions, {params['loss']}, trained on {params['dataset']}. "
+        f"Branches for {', '.join(str(r) for r in params['resolutions']) or 'no resolution'} px."
+    )
+
+
+def _benchmark(report: Report, name: str, words: dict[tuple[str, str], str]) -> dict[str, Any]:
+    entry, headline = report.params["benchmarks"][name], report.headline[name]
+    metric = headline.metric
+    mine = report.cells[report.cells["benchmark"] == name]
+    chosen = mine[mine["metric"] == metric]
+    compared = comparisons(chosen)
+    shown = {row for line in compared for row in _rows_of(line)}
+    return {
+        "name": name,
+        "dataset": entry["dataset"],
+        "protocol": entry["protocol"],
+        "words": words[name, headline.row],
+        "about": about(entry["protocol"]),
+        "metric": metric,
+        "headline": headline,
+        "comparisons": compared,
+        "others": [cell for cell in chosen.itertuples(index=False) if cell.row not in shown],
+        "metrics": list(dict.fromkeys(mine["metric"])),
+        "table": {
+            row: {cell.metric: cell for cell in group.itertuples()}
+            for row, group in mine.groupby("row", sort=False)
+        },
+        "few": any(FEW in method for method in mine["method"]),
+        "methods": sorted({method.split(";")[0] for method in mine["method"] if method}),
+        "maps": report.maps.get(name, []),
+        "pictures": report.curves.get(name, []),
+    }
+
+
+def _rows_of(line: Comparison) -> list[str]:
+    return [cell.row for cell in (line.branch, line.upsampled) if cell is not None]
+
+
+def percent(value: float, digits: int = 2) -> str:
+    """A fraction as a percentage without its sign; a dash for NaN."""
+    return "–" if math.isnan(value) else f"{100 * value:.{digits}f}"
+
+
+def points(value: float) -> str:
+    """A difference of fractions in percentage points, always signed; a dash for NaN."""
+    return "–" if math.isnan(value) else f"{100 * value:+.2f}".replace("-", "−")
+
+
+def count(value: float) -> str:
+    """A whole number with thin spaces between thousands; a dash for NaN."""
+    return "–" if math.isnan(value) else f"{int(value):,}".replace(",", "\u2009")
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG as the value of an `src` attribute."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def breakable(protocol: str) -> str:
+    """The words of a protocol as HTML that may break after each `+`."""
+    from markupsafe import Markup, escape
+
+    return escape(protocol).replace("+", Markup("+<wbr>"))
+
+
+def few(cell: Any) -> bool:
+    """The cell rests on so few errors that evaluate marks its interval."""
+    return FEW in cell.method
+
+
+@cache
+def _environment():
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        percent=percent,
+        points=points,
+        count=count,
+        data_uri=data_uri,
+        breakable=breakable,
+        few=few,
+    )
+    return environment

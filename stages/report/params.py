@@ -1,0 +1,29 @@
+"""Settings of the report."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from stages.core.params import Section
+
+
+class Headline(Section):
+    """The one cell that stands for a benchmark; its first row where it has no `row`."""
+
+    metric: str
+    row: str = "112&112"
+
+
+class Params(Section):
+    """Section `report`.
+
+    Attributes:
+        headline: protocol -> the cell that stands for its benchmarks (first screen, heat maps,
+            metrics/summary.json); where none is named, the first metric.
+        faces: how many of the best and of the worst faces a strip shows.
+    """
+
+    headline: dict[str, Headline] = {}
+    faces: Annotated[int, Field(ge=1)] = 8

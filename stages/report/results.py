@@ -1,0 +1,200 @@
+"""What evaluate measured, as tidy tables: one row a (benchmark, row, metric), curves alike."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stages.core.errors import InputError
+from stages.core.params import PARAMS_FILE
+from stages.report.params import Headline
+
+METRICS = Path("metrics")
+CURVES = Path("plots/evaluate")
+REMEDY = "run the stage evaluate of this benchmark"
+CELL = ["benchmark", "row", "metric"]
+COLUMNS = [*CELL, "value", "low", "high", "count", "method"]
+
+NATIVE = 112  # pixels; side of an aligned crop
+NATIVE_ROW = f"{NATIVE}&{NATIVE}"  # both images at full size: the trunk alone
+UPSAMPLED = "upsampled"
+PIXELS = "pixels"
+SETTING = re.compile(rf"(?P<system>{UPSAMPLED} )?(?P<r1>\d+)&(?P<r2>\d+)")
+
+WORD_AND_NUMBER = re.compile(r"(\D*)(\d*)")
+CURVE_COLUMNS = {
+    "roc": ["row", "fmr", "tmr"],
+    "det": ["row", "fmr", "fnmr"],
+    "cmc": ["row", "rank", "rate"],
+    "open_set": ["row", "fpir", "tpir"],
+    "reject": ["row", "reject", "fnmr"],
+    "scores": ["row", "kind", "score", "count"],
+}
+# Means of several packs that papers report as one number; measured once all packs are.
+FAMILIES = {
+    "lfw-family-mean": ("lfw", "cfp_ff", "cfp_fp", "agedb_30", "calfw", "cplfw"),
+    "hq5-mean": ("lfw", "cfp_fp", "agedb_30", "calfw", "cplfw"),
+}
+FAMILY_METHOD = "mean of packs, their intervals combined as independent"
+
+
+def read_results(benchmarks: Iterable[str], folder: Path = METRICS) -> pd.DataFrame:
+    """Every measured cell: COLUMNS; rows and metrics in a reader's order, not the alphabet's.
+
+    `low` and `high` bound the 95 % interval, `count` is what it rests on; NaN where evaluate gives
+    none. Raise InputError if a benchmark was not evaluated.
+    """
+    rows = []
+    for name in benchmarks:
+        values = _nested(folder / f"{name}.json", name)
+        intervals = _nested(folder / f"{name}.intervals.json", name)
+        for row, metrics in sorted(values.items(), key=lambda item: row_order(item[0])):
+            for metric, value in sorted(metrics.items(), key=lambda item: _natural(item[0])):
+                given = intervals.get(row, {}).get(metric) or {}
+                bounds = [_number(given.get(key)) for key in ("low", "high", "count")]
+                method = given.get("method", "")
+                rows.append([name, row, metric, _number(value), *bounds, method])
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def row_order(row: str) -> tuple:
+    """Sorts settings from many pixels to few, then upsampled ones, then other rows, then pixels."""
+    match = SETTING.fullmatch(row)
+    if match:
+        return (1 if match["system"] else 0, -int(match["r1"]), -int(match["r2"]), [])
+    return (3 if row == PIXELS else 2, 0, 0, _natural(row))
+
+
+def _natural(text: str) -> list[tuple[str, float]]:
+    """Sorts numbers in `text` by their value: rank5 before rank10."""
+    return [(word, float(number or 0)) for word, number in WORD_AND_NUMBER.findall(text)]
+
+
+def _nested(path: Path, benchmark: str) -> dict[str, dict[str, Any]]:
+    try:
+        return json.loads(path.read_text())[benchmark]
+    except FileNotFoundError:
+        raise InputError(path, "file not found", REMEDY) from None
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise InputError(path, f"not the metrics of {benchmark}", REMEDY) from None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def with_family_means(cells: pd.DataFrame) -> pd.DataFrame:
+    """`cells` (COLUMNS, setting, protocol) and below them the FAMILIES whose packs are measured.
+
+    The interval is that of a mean of independent estimates from their own intervals (Zou and
+    Donner, Stat. Med. 27, 2008, "MOVER"): low = mean - sqrt(sum (value - low)^2) / n, and so for
+    high. `count` is the sum.
+    """
+    same = ["row", "metric", "setting", "protocol"]
+    rows = []
+    for family, members in FAMILIES.items():
+        inside = cells[cells["benchmark"].isin(members)]
+        for key, group in inside.groupby(same, sort=False):
+            if set(group["benchmark"]) == set(members):
+                rows.append({"benchmark": family, **dict(zip(same, key, strict=True)),
+                             **_mean(group)})  # fmt: skip
+    return pd.concat([cells, pd.DataFrame(rows, columns=cells.columns)]) if rows else cells
+
+
+def _mean(group: pd.DataFrame) -> dict[str, Any]:
+    value, n = group["value"].mean(), len(group)
+    below, above = group["value"] - group["low"], group["high"] - group["value"]
+    return {
+        "value": value,
+        "low": value - math.sqrt((below**2).sum(skipna=False)) / n,
+        "high": value + math.sqrt((above**2).sum(skipna=False)) / n,
+        "count": group["count"].sum(),
+        "method": FAMILY_METHOD,
+    }
+
+
+def headline_metrics(
+    cells: pd.DataFrame, benchmarks: dict[str, dict[str, Any]], chosen: dict[str, Headline]
+) -> dict[str, str]:
+    """benchmark -> the metric that stands for it: the one chosen for its protocol, or its first.
+
+    Raise InputError if the benchmark has no metric, or not the chosen one.
+    """
+    headline = {}
+    for name, entry in benchmarks.items():
+        known = list(dict.fromkeys(cells.loc[cells["benchmark"] == name, "metric"]))
+        if not known:
+            raise InputError(METRICS / f"{name}.json", "holds no metric", REMEDY)
+        wanted = chosen.get(entry["protocol"])
+        metric = wanted.metric if wanted else known[0]
+        if metric not in known:
+            raise InputError(
+                PARAMS_FILE,
+                f"{name} has no metric {metric!r}",
+                f"choose one of {', '.join(known)}",
+                f"report.headline.{entry['protocol']}.metric",
+            )
+        headline[name] = metric
+    return headline
+
+
+def headline_cells(
+    cells: pd.DataFrame,
+    headline: dict[str, str],
+    benchmarks: dict[str, dict[str, Any]],
+    chosen: dict[str, Headline],
+) -> dict[str, Any]:
+    """benchmark -> its headline cell (a named tuple of COLUMNS): the row chosen, or its first."""
+    found = {}
+    for name, metric in headline.items():
+        mine = cells[(cells["benchmark"] == name) & (cells["metric"] == metric)]
+        wanted = chosen.get(benchmarks[name]["protocol"])
+        here = mine[mine["row"] == (wanted.row if wanted else NATIVE_ROW)]
+        found[name] = next((here if len(here) else mine).itertuples(index=False))
+    return found
+
+
+def heat_maps(cells: pd.DataFrame, headline: dict[str, str]) -> pd.DataFrame:
+    """The headline metric by resolution pair: benchmark, metric, system, r1, r2, value.
+
+    `system` is `branch` or `upsampled`; at 112&112 both are the trunk alone.
+    """
+    rows = []
+    for name, metric in headline.items():
+        mine = cells[(cells["benchmark"] == name) & (cells["metric"] == metric)]
+        for row, value in zip(mine["row"], mine["value"], strict=True):
+            match = SETTING.fullmatch(row)
+            if not match:
+                continue
+            r1, r2 = int(match["r1"]), int(match["r2"])
+            systems = [UPSAMPLED if match["system"] else "branch"]
+            if r1 == r2 == NATIVE:
+                systems = ["branch", UPSAMPLED]
+            rows += [[name, metric, system, r1, r2, value] for system in systems]
+    return pd.DataFrame(rows, columns=["benchmark", "metric", "system", "r1", "r2", "value"])
+
+
+def read_curves(benchmarks: Iterable[str], kind: str, folder: Path = CURVES) -> pd.DataFrame:
+    """The curves `kind` of the benchmarks that have them, one below the other.
+
+    Columns: benchmark, then CURVE_COLUMNS[kind]. Raise InputError if a file lacks one of them.
+    """
+    columns = CURVE_COLUMNS[kind]
+    parts = []
+    for name in benchmarks:
+        path = folder / name / f"{kind}.csv"
+        if not path.exists():
+            continue
+        table = pd.read_csv(path)
+        missing = [column for column in columns if column not in table.columns]
+        if missing:
+            raise InputError(path, f"no column {', '.join(missing)}", REMEDY)
+        parts.append(table[columns].assign(benchmark=name))
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["benchmark"])
+    return table.reindex(columns=["benchmark", *columns])
