@@ -44,7 +44,7 @@ def insightface(data, case: str) -> int:
     assert len(piles.bends[0]) == dropped
     values = np.unique(scores)[::-1]
     far, tar = (
-        np.append(0, 1 - np.searchsorted(np.sort(pile), values) / len(pile))
+        np.append(0, (len(pile) - np.searchsorted(np.sort(pile), values)) / len(pile))
         for pile in (scores[~same], scores[same])
     )
     assert len(far) == full

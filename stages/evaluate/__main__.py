@@ -1,0 +1,55 @@
+"""Features x protocol -> `metrics/<benchmark>.json`, its intervals, and curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages.core.entry import start
+from stages.core.errors import InputError
+from stages.core.index import read_index, read_table
+from stages.core.params import PARAMS_FILE, load, read_params, section
+from stages.evaluate.features import Features, choose_rows
+from stages.evaluate.outputs import write_curves, write_metrics
+from stages.evaluate.params import Params
+from stages.protocols._bootstrap import Resampling
+from stages.protocols._subjects import template_ids
+from stages.protocols._tables import Tables
+
+TABLES = (
+    "pairs", "templates", "template_pairs", "galleries", "probes", "surveillance",
+)  # fmt: skip
+
+
+def main(benchmark: str) -> None:
+    """Score one entry of `benchmarks` in params.yaml."""
+    params = read_params()
+    settings = section("evaluate", Params, params)
+    if benchmark not in params["benchmarks"]:
+        known = ", ".join(params["benchmarks"])
+        raise InputError(PARAMS_FILE, "no such entry", f"choose one of {known}, or add it",
+                         f"benchmarks.{benchmark}")  # fmt: skip
+    options = dict(params["benchmarks"][benchmark])
+    image_set, key = options.pop("dataset"), f"benchmarks.{benchmark}"
+    protocol, options = load("protocols", options.pop("protocol"), options, key)
+
+    index = read_index(Path("data/align") / image_set / "index.parquet")
+    tables = read_tables(Path("data/unpack") / image_set / "tables")
+    templates = len(template_ids(tables)) if "templates" in tables else 0
+    features = Features(Path("data/features") / image_set, len(index), templates)
+    rows = choose_rows(features, settings, params["resolutions"], params["heads"])
+    resampling = Resampling(settings.bootstrap, settings.seed)
+
+    results = protocol.evaluate(rows, tables, index, options, resampling)
+    write_metrics(Path("metrics"), benchmark, results)
+    write_curves(Path("plots/evaluate") / benchmark, results)
+
+
+def read_tables(folder: Path) -> Tables:
+    """The protocol lists that a set has."""
+    files = {name: folder / f"{name}.parquet" for name in TABLES}
+    lists = {name: read_table(file) for name, file in files.items() if file.is_file()}
+    return Tables(folder, lists)
+
+
+if __name__ == "__main__":
+    start(main, "benchmark")
