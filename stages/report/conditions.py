@@ -20,7 +20,7 @@ from stages.protocols import (
     surveillance,
     templates,
 )
-from stages.report.results import NATIVE_ROW, SETTING
+from stages.report.results import NATIVE, NATIVE_ROW, SETTING
 
 PROTOCOLS = {
     module.__name__.rpartition(".")[2]: module
@@ -62,12 +62,12 @@ def _words(params: dict[str, Any], benchmark: str, row: str) -> tuple[str, str]:
 
 def _pairs(options: pairs.Params, row: str, params: dict[str, Any]) -> tuple[str, str]:
     base = "tenfold" if options.folds == DEFAULT_FOLDS else f"{options.folds}fold"
-    return row, _joined(
-        base,
-        flip=options.flip,
-        angle=options.distance == "angle",
-        centred=options.centre,
-    )
+    words = {
+        "flip": options.flip,
+        "angle": options.distance == "angle",
+        "centred": options.centre,
+    }
+    return row, _joined(base, **words, **_resampled(row, params))
 
 
 def _templates(options: templates.Params, row: str, params: dict[str, Any]) -> tuple[str, str]:
@@ -83,7 +83,7 @@ def _identification(
 def _surveillance(
     options: surveillance.Params, row: str, params: dict[str, Any]
 ) -> tuple[str, str]:
-    return row, "survface_grid"
+    return row, _joined("survface_grid", **{_resampler(params): True})
 
 
 def _pooled(
@@ -111,8 +111,20 @@ def _pooled(
         **{weighting: True},
         media=given.media and weighting != "unit_media",
         detector=getattr(given, "detector", False),
+        **_resampled(row, params),
     )
     return row if match else NATIVE_ROW, protocol
+
+
+def _resampled(row: str, params: dict[str, Any]) -> dict[str, bool]:
+    """The resampler is part of how a row was measured if one of its images is not full size."""
+    match = SETTING.fullmatch(row)
+    low = bool(match) and {int(match["r1"]), int(match["r2"])} != {NATIVE}
+    return {_resampler(params): low}
+
+
+def _resampler(params: dict[str, Any]) -> str:
+    return params["extract"].get("resampler", "default")
 
 
 def _joined(rule: str, **words: bool) -> str:

@@ -28,6 +28,8 @@ CHOICES = (
     "seed",
     "threads",
     "device",
+    "extract",
+    "descriptors",
 )
 
 

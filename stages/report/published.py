@@ -103,6 +103,8 @@ def _settings(protocol: str) -> dict[str, str | None]:
     ]
     if settings["benchmark"]:
         parts.insert(0, _flow(settings["benchmark"]))
+    if "extract" in settings:
+        parts.append(f"extract: {_flow(settings['extract'])}")
     return {"options": "; ".join(parts) or "defaults", "reason": None}
 
 

@@ -1,0 +1,82 @@
+"""The words for how a cell was measured agree with those of the published table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from stages.report.conditions import about, with_conditions
+from stages.report.published import read_sources
+
+SETTINGS = {
+    name: entry for name, entry in read_sources()["settings"].items() if "benchmark" in entry
+}
+PROTOCOL_OF = {
+    "tenfold": "pairs",
+    "far_nearest": "templates",
+    "merged": "identification",
+    "survface_grid": "surveillance",
+}
+
+
+def conditions(
+    entry: dict[str, Any],
+    row: str,
+    descriptors: dict[str, Any] | None = None,
+    resampler: str = "pil_bilinear",
+) -> tuple[str, str]:
+    cells = pd.DataFrame(
+        [["b", row, "metric", 0.5]], columns=["benchmark", "row", "metric", "value"]
+    )
+    params = {
+        "benchmarks": {"b": {"dataset": "d", **entry}},
+        "descriptors": descriptors or {},
+        "extract": {"resampler": resampler},
+    }
+    found = with_conditions(cells, params)
+    return found["setting"].iloc[0], found["protocol"].iloc[0]
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_the_settings_given_for_a_published_protocol_measure_it(name: str) -> None:
+    """What the report tells a user to write gives exactly the words of the published cells."""
+    settings = SETTINGS[name]
+    entry = {"protocol": PROTOCOL_OF[name.split("+")[0]], **settings["benchmark"]}
+    row = "7&7" if "extract" in settings else "112&112"
+    extract = settings.get("extract", {})
+    assert conditions(entry, row, settings.get("descriptors"), **extract) == (row, name)
+
+
+def test_a_descriptor_row_is_the_native_setting() -> None:
+    entry = {"protocol": "templates", "pick": "nearest"}
+    assert conditions(entry, "norm") == ("112&112", "far_nearest+flip+norm+media")
+    assert conditions(entry, "mean") == conditions(entry, "112&112")
+    assert conditions(entry, "kappa")[1] == "far_nearest+flip+kappa"
+    assert conditions(entry, "kappa pfe_g") == conditions(entry, "kappa")
+
+
+def test_the_rule_for_the_threshold_is_part_of_the_words() -> None:
+    assert conditions({"protocol": "templates"}, "112&112")[1].startswith("far_at_most+")
+    assert conditions({"protocol": "identification"}, "112&112")[1].startswith("iso+")
+    assert conditions({"protocol": "pairs", "folds": 5}, "112&112")[1] == "5fold+flip"
+
+
+def test_fusing_two_resolutions_counts_only_where_they_differ() -> None:
+    entry = {"protocol": "templates", "fused": True}
+    assert "fused" in conditions(entry, "112&7")[1].split("+")
+    assert "fused" not in conditions(entry, "7&7")[1].split("+")
+
+
+def test_the_resampler_counts_where_an_image_is_not_full_size() -> None:
+    entry = {"protocol": "pairs"}
+    assert conditions(entry, "112&112", resampler="nearest")[1] == "tenfold+flip"
+    assert conditions(entry, "112&14", resampler="nearest")[1] == "tenfold+flip+nearest"
+    assert conditions({"protocol": "surveillance"}, "max+ceil")[1] == "survface_grid+pil_bilinear"
+
+
+def test_a_protocol_of_a_users_own_goes_by_its_name() -> None:
+    assert conditions({"protocol": "mine", "anything": 1}, "row") == ("row", "mine")
+    assert about("mine") == ""
+    assert about("pairs").startswith("Ten-fold accuracy")

@@ -1,0 +1,165 @@
+"""The whole stage on a small made-up project."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.core.errors import InputError
+from stages.report.__main__ import main
+from stages.report.page import comparisons, count, percent, points
+from stages.report.results import read_results
+from tests.report.synthetic import write_project, write_results
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("project")
+    write_project(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        main()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(project: Path) -> str:
+    return (project / "plots/report/report.html").read_text()
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_outputs_are_all_there(project: Path) -> None:
+    names = set(hashes(project / "plots/report"))
+    assert {
+        f"{kind}.csv" for kind in ("roc", "det", "cmc", "open_set", "scores", "heatmap")
+    } < names
+    pictures = {
+        "roc_people_pairs", "det_people_pairs", "scores_people_pairs", "cmc_people_1toN",
+        "open_set_people_native", "heatmap_people_pairs_branch", "heatmap_people_pairs_upsampled",
+        "faces_norm_trunk_112", "faces_norm_branch_7", "faces_kappa_scf_112",
+    }  # fmt: skip
+    assert {f"pictures/{name}.png" for name in pictures} < names
+
+
+def test_a_second_run_gives_the_same_bytes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = hashes(project / "plots/report") | hashes(project / "metrics")
+    monkeypatch.chdir(project)
+    main()
+    assert hashes(project / "plots/report") | hashes(project / "metrics") == before
+
+
+def test_the_summary_is_one_scalar_a_benchmark(project: Path) -> None:
+    summary = json.loads((project / "metrics/summary.json").read_text())
+    measured = json.loads((project / "metrics/people_pairs.json").read_text())["people_pairs"]
+    assert list(summary) == ["summary"]
+    assert summary["summary"]["people_pairs"] == {"accuracy": measured["112&112"]["accuracy"]}
+    assert list(summary["summary"]["people_native"]) == ["auc"]
+
+
+def test_the_page_needs_nothing_from_outside(html: str) -> None:
+    assert not re.findall(r'(?:src|href)="(?!data:image/png;base64,|#)[^"]*"', html)
+    assert not re.findall(r"@import|url\(|<script|<link", html)
+
+
+def test_every_picture_has_words(html: str) -> None:
+    pictures = re.findall(r"<img [^>]*>", html)
+    assert len(pictures) > 10
+    for picture in pictures:
+        assert len(re.search(r'alt="([^"]*)"', picture)[1]) > 30
+
+
+def test_the_page_says_that_nothing_pairs_and_what_is_needed(html: str) -> None:
+    assert "None of the 484 published cells pairs with a measured one" in html
+    for words in ("IJB-C, loose crops", "format: survface", "{pick: nearest, descriptor: norm}"):
+        assert words in html
+
+
+def test_the_page_has_values_intervals_and_differences(html: str, project: Path) -> None:
+    measured = json.loads((project / "metrics/people_pairs.json").read_text())["people_pairs"]
+    branch, upsampled = (measured[row]["accuracy"] for row in ("112&7", "upsampled 112&7"))
+    line = re.search(r'<th scope="row">112&amp;7</th>.*?</tr>', html, re.DOTALL)[0]
+    assert f"<b>{100 * branch:.2f}</b>" in line
+    assert f"{100 * (branch - 0.012):.2f}–{100 * (branch + 0.012):.2f}" in line
+    assert f"<b>{100 * upsampled:.2f}</b>" in line
+    assert f"+{100 * (branch - upsampled):.2f}" in line
+    assert ">600<" in line
+
+
+def test_the_page_names_data_and_seed_but_no_date(html: str, project: Path) -> None:
+    index = (project / "data/align/people/index.parquet").read_bytes()
+    assert hashlib.sha256(index).hexdigest() in html
+    assert '<th scope="row">seed</th><td><code>0</code>' in html
+    assert not re.search(r"20[2-9]\d-\d\d-\d\d", html)
+
+
+def test_a_benchmark_taken_out_of_the_list_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    params = json.loads(Path("params.yaml").read_text())
+    del params["benchmarks"]["people_native"]
+    params["heads"], params["resolutions"] = [], []
+    Path("params.yaml").write_text(json.dumps(params))
+    main()
+    assert "people_native" not in Path("plots/report/report.html").read_text()
+    assert "people_native" not in json.loads(Path("metrics/summary.json").read_text())["summary"]
+    assert not list(Path("plots/report/pictures").glob("*native*"))
+    assert not list(Path("plots/report/pictures").glob("*kappa*"))
+
+
+def test_published_cells_stand_in_the_page_of_a_measured_pack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_project(tmp_path)
+    write_results(tmp_path, "lfw", {"112&112": {"accuracy": 0.9942}}, 0.001, 6000)
+    monkeypatch.chdir(tmp_path)
+    params = json.loads(Path("params.yaml").read_text())
+    params["benchmarks"] = {"lfw": {"protocol": "pairs", "dataset": "people"}}
+    params["resolutions"] = []
+    Path("params.yaml").write_text(json.dumps(params))
+    main()
+    page = Path("plots/report/report.html").read_text()
+    assert "None of the" not in page
+    line = next(x for x in page.splitlines() if "ir50, casia" in x)
+    assert 'class="n">99.42</td><td class="n"><b>99.42</b>' in line
+    assert line.endswith("<td>yes</td></tr>")
+
+
+def test_a_missing_benchmark_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    Path("metrics/people_1toN.json").unlink()
+    with pytest.raises(InputError, match="people_1toN"):
+        main()
+    assert not Path("plots/report").exists()
+
+
+def test_intervals_that_share_no_value_are_apart(tmp_path: Path) -> None:
+    values = {"112&7": 0.80, "upsampled 112&7": 0.75, "7&7": 0.70, "upsampled 7&7": 0.69}
+    write_results(tmp_path, "b", {r: {"accuracy": v} for r, v in values.items()}, 0.02)
+    wide, narrow = comparisons(read_results(["b"], tmp_path / "metrics"))
+    assert (wide.setting, wide.apart) == ("112&7", True)
+    assert (narrow.setting, narrow.apart) == ("7&7", False)
+    assert wide.difference == pytest.approx(0.05)
+
+
+def test_numbers_as_text() -> None:
+    assert percent(0.98765) == "98.77"
+    assert percent(0.98765, 1) == "98.8"
+    assert points(-0.0123) == "\u22121.23"
+    assert points(0.0) == "+0.00"
+    assert count(15658489.0) == "15\u2009658\u2009489"
+    assert percent(np.nan) == points(np.nan) == count(np.nan) == "–"

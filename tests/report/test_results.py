@@ -1,0 +1,132 @@
+"""Reading what evaluate wrote."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stages.core.errors import InputError
+from stages.report.params import Headline
+from stages.report.results import (
+    COLUMNS,
+    FAMILIES,
+    headline_cells,
+    headline_metrics,
+    heat_maps,
+    read_curves,
+    read_results,
+    row_order,
+    with_family_means,
+)
+from tests.report.synthetic import SETTINGS, write_results
+
+BENCHMARKS = {"b": {"protocol": "pairs", "dataset": "d"}}
+
+
+def write(folder: Path, values: dict) -> Path:
+    write_results(folder, "b", values, 0.01)
+    return folder / "metrics"
+
+
+def test_cells_carry_value_interval_and_count(tmp_path: Path) -> None:
+    cells = read_results(["b"], write(tmp_path, {"112&112": {"accuracy": 0.9}}))
+    assert list(cells.columns) == COLUMNS
+    row = cells.iloc[0]
+    assert (row["value"], row["low"], row["high"], row["count"]) == (0.9, 0.89, 0.91, 600)
+    assert row["method"].startswith("bootstrap")
+
+
+def test_a_missing_interval_is_a_gap_not_a_failure(tmp_path: Path) -> None:
+    folder = write(tmp_path, {"112&112": {"accuracy": 0.9}})
+    (folder / "b.intervals.json").write_text(json.dumps({"b": {"112&112": {"accuracy": {
+        "value": 0.9, "low": None, "high": None, "count": 3, "method": "m"}}}}))  # fmt: skip
+    cells = read_results(["b"], folder)
+    assert math.isnan(cells["low"][0])
+    assert math.isnan(cells["high"][0])
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"other": {}}', "[]"])
+def test_metrics_that_cannot_be_read_name_their_file(tmp_path: Path, content: str | None) -> None:
+    folder = write(tmp_path, {"112&112": {"accuracy": 0.9}})
+    (folder / "b.json").unlink() if content is None else (folder / "b.json").write_text(content)
+    with pytest.raises(InputError, match=r"b\.json"):
+        read_results(["b"], folder)
+
+
+def test_rows_and_metrics_come_in_a_readers_order(tmp_path: Path) -> None:
+    rows = [*SETTINGS, "upsampled 112&28", "upsampled 7&7", "kappa", "mean", "pixels"]
+    assert sorted(sorted(rows), key=row_order) == rows
+    cells = read_results(["b"], write(tmp_path, {"mean": {"rank10": 1, "rank5": 1, "rank1": 1}}))
+    assert list(cells["metric"]) == ["rank1", "rank5", "rank10"]
+
+
+def test_headline_is_the_chosen_cell_or_the_first(tmp_path: Path) -> None:
+    values = {
+        "112&112": {"accuracy": 0.9, "auc": 0.95},
+        "112&7": {"accuracy": 0.8, "auc": 0.85},
+    }
+    cells = read_results(["b"], write(tmp_path, values))
+    assert headline_metrics(cells, BENCHMARKS, {}) == {"b": "accuracy"}
+    chosen = {"pairs": Headline(metric="auc", row="112&7")}
+    metrics = headline_metrics(cells, BENCHMARKS, chosen)
+    assert metrics == {"b": "auc"}
+    assert headline_cells(cells, metrics, BENCHMARKS, chosen)["b"].value == 0.85
+    chosen = {"pairs": Headline(metric="auc", row="nobody")}
+    assert headline_cells(cells, metrics, BENCHMARKS, chosen)["b"].value == 0.95
+    with pytest.raises(InputError, match="choose one of accuracy, auc"):
+        headline_metrics(cells, BENCHMARKS, {"pairs": Headline(metric="tar")})
+
+
+def test_a_benchmark_without_metrics_is_refused(tmp_path: Path) -> None:
+    cells = read_results(["b"], write(tmp_path, {"112&112": {}}))
+    with pytest.raises(InputError, match="holds no metric"):
+        headline_metrics(cells, BENCHMARKS, {})
+
+
+def test_the_heat_map_puts_each_setting_at_its_resolutions(tmp_path: Path) -> None:
+    values = {"112&112": 0.9, "112&7": 0.7, "upsampled 112&7": 0.6, "pixels": 0.5}
+    cells = read_results(["b"], write(tmp_path, {r: {"accuracy": v} for r, v in values.items()}))
+    maps = heat_maps(cells, {"b": "accuracy"})
+    found = {(m.system, m.r1, m.r2): m.value for m in maps.itertuples()}
+    assert found == {
+        ("branch", 112, 112): 0.9,
+        ("upsampled", 112, 112): 0.9,
+        ("branch", 112, 7): 0.7,
+        ("upsampled", 112, 7): 0.6,
+    }
+
+
+def test_the_interval_of_a_mean_is_that_of_independent_packs() -> None:
+    """Naive: variances add, so equal half widths h shrink to h / sqrt(n)."""
+    packs = FAMILIES["hq5-mean"]
+    cells = pd.DataFrame(
+        [[p, "112&112", "accuracy", 0.9 + k / 100, 0.9 + k / 100 - 0.02, 0.9 + k / 100 + 0.01,
+          100, "m", "112&112", "tenfold"] for k, p in enumerate(packs)],
+        columns=[*COLUMNS, "setting", "protocol"],
+    )  # fmt: skip
+    mean = with_family_means(cells).iloc[-1]
+    assert mean["benchmark"] == "hq5-mean"
+    assert mean["value"] == pytest.approx(0.92)
+    assert mean["low"] == pytest.approx(0.92 - 0.02 / math.sqrt(5))
+    assert mean["high"] == pytest.approx(0.92 + 0.01 / math.sqrt(5))
+    assert mean["count"] == 500
+    cells.loc[0, "protocol"] = "tenfold+flip"  # packs measured differently have no common mean
+    assert len(with_family_means(cells)) == len(cells)
+
+
+def test_curves_of_benchmarks_that_have_them_are_put_together(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "b/roc.csv").write_text("row,fmr,tmr,more\n112&112,0.1,0.9,1\n")
+    table = read_curves(["a", "b"], "roc", tmp_path)
+    assert table.to_dict("records") == [
+        {"benchmark": "b", "row": "112&112", "fmr": 0.1, "tmr": 0.9}
+    ]
+    assert list(read_curves(["a"], "roc", tmp_path).columns) == ["benchmark", "row", "fmr", "tmr"]
+    with pytest.raises(InputError, match="no column fnmr"):
+        (tmp_path / "b/det.csv").write_text("row,fmr\n112&112,0.1\n")
+        read_curves(["b"], "det", tmp_path)
