@@ -1,4 +1,4 @@
-"""Mutual likelihood (SCF, Eqn 13) against 50-digit values."""
+"""Mutual likelihood and pooling by kappa (SCF, Eqn 13 and 14) against 50-digit values."""
 
 import re
 
@@ -6,6 +6,8 @@ import numpy as np
 import torch
 
 from stages.core.bessel import log_ive
+from stages.descriptors import kappa
+from stages.descriptors._pooling import Templates
 from stages.heads._scores import mutual_likelihood
 from tests.goldens import golden
 
@@ -32,6 +34,19 @@ def test_scores(file):
 
 
 @golden("scf/mutual_likelihood_pooling*.npz")
+def test_pooling(file):
+    z = np.load(file)
+    mu, count = z["pool_mu"].astype(np.float32), len(z["pool_mu"])
+    rows, zeros = np.arange(count), np.zeros(count, np.int64)
+    one = Templates(zeros[:1], rows, zeros, zeros, np.ones(count, np.float32))
+    params = kappa.Params(flip=False, media=False)
+    _, pooled = kappa.describe(mu, None, one, None, z["pool_kappa"], params)
+    np.testing.assert_allclose(pooled[0], z["pool_out"], atol=1e-6)
+    unit = pooled[0] / np.linalg.norm(pooled[0])
+    np.testing.assert_allclose(unit, z["pool_out_unit"], atol=1e-6)
+
+
+@golden("scf/mutual_likelihood_pooling*.npz")
 def test_the_guard_of_the_published_loss_would_spoil_the_score(file):
     """With log(1e-6 + ive) in place of log ive the score is another one altogether."""
     z = np.load(file)
@@ -44,8 +59,8 @@ def test_the_guard_of_the_published_loss_would_spoil_the_score(file):
         np.testing.assert_allclose(guarded, z[prefix + "score_guarded_1e-6"], atol=1e-9)
 
 
-def _guarded_log_normaliser(kappa: np.ndarray, dimensions: int) -> np.ndarray:
+def _guarded_log_normaliser(concentration: np.ndarray, dimensions: int) -> np.ndarray:
     order = dimensions / 2 - 1
-    ive = np.exp(log_ive(order, torch.from_numpy(kappa)).numpy())
+    ive = np.exp(log_ive(order, torch.from_numpy(concentration)).numpy())
     constant = dimensions / 2 * np.log(2 * np.pi)
-    return order * np.log(kappa) - constant - np.log(GUARD + ive) - kappa
+    return order * np.log(concentration) - constant - np.log(GUARD + ive) - concentration
