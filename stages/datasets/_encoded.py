@@ -9,6 +9,9 @@ import numpy as np
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"IEND\xaeB`\x82"
 
+DAMAGE = ("Corrupt JPEG data", "Premature end")  # how libjpeg's warnings of lost pixels begin
+STRAY = "extraneous bytes"  # the one of these that costs no pixel
+
 
 class Kind(NamedTuple):
     """Suffix of a file (jpg, png), width and height in pixels."""
@@ -61,7 +64,9 @@ def decode(payload: bytes | memoryview, out: np.ndarray | None = None) -> np.nda
 
     try:
         image = simplejpeg.decode_jpeg(payload, "RGB", buffer=out)
-    except ValueError:
+    except ValueError as fault:
+        if str(fault).startswith(DAMAGE) and STRAY not in str(fault):
+            raise ValueError(f"damaged: {fault}") from None
         image = _decode_any(payload)
     if out is None:
         return image
@@ -73,7 +78,7 @@ def decode(payload: bytes | memoryview, out: np.ndarray | None = None) -> np.nda
 
 
 def _decode_any(payload: bytes | memoryview) -> np.ndarray:
-    """What libjpeg-turbo's plain interface refuses: PNG, and JPEG with stray bytes."""
+    """What the decoder above refuses for no damage: PNG, and JPEG with stray bytes."""
     import cv2
 
     data = np.frombuffer(payload, np.uint8)
@@ -83,5 +88,5 @@ def _decode_any(payload: bytes | memoryview) -> np.ndarray:
     except cv2.error:
         image = None
     if image is None:
-        raise ValueError("damaged: it cannot be decoded")
+        raise ValueError("it cannot be decoded")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)

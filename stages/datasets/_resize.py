@@ -73,7 +73,7 @@ def _torch(antialias: bool) -> Callable[[np.ndarray, int, int], np.ndarray]:
         import torch
         from torch.nn.functional import interpolate
 
-        planes = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+        planes = torch.from_numpy(np.array(image, order="C")).permute(2, 0, 1)[None].float()
         sized = interpolate(
             planes, (height, width), mode="bilinear", align_corners=False, antialias=antialias
         )

@@ -154,7 +154,7 @@ def _columns(
     convert = csv.ConvertOptions(
         column_types=dict(zip(names, kinds, strict=True)), include_columns=names, null_values=[]
     )
-    parse = csv.ParseOptions(delimiter=delimiter, quote_char=False)
+    parse = csv.ParseOptions(delimiter=delimiter, quote_char='"' if delimiter == "," else False)
 
     def table(use_threads: bool):
         read = csv.ReadOptions(

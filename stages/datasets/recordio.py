@@ -234,7 +234,10 @@ class Reader:
             yield from self._unpacked_block(keys[at : at + BLOCK])
 
     def _unpacked_block(self, keys: Sequence[int]) -> Iterator[tuple[Header, memoryview]]:
-        rows = np.fromiter(map(self._row_of, keys), np.int64, len(keys))
+        try:
+            rows = np.fromiter(map(self._row_of, keys), np.int64, len(keys))
+        except ValueError as fault:
+            raise KeyError(str(fault)) from None
         starts, stops = self._bounds[rows], self._bounds[rows + 1]
         at = starts[:, None] // WORD + np.arange((CHUNK.size + HEADER.size) // WORD)
         words = self._words[np.minimum(at, len(self._words) - 1)]

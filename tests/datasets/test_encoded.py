@@ -1,0 +1,113 @@
+"""Headers and pixels of encoded images."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.datasets._encoded import decode, inspect
+from tests.datasets.samples import encoded, jpeg, pixels, png
+
+
+def pil(image: np.ndarray, **options) -> bytes:
+    buffer = io.BytesIO()
+    mode = options.pop("mode", None)
+    picture = Image.fromarray(image)
+    (picture.convert(mode) if mode else picture).save(buffer, **options)
+    return buffer.getvalue()
+
+
+STRAY = jpeg(0)[:20] + b"\0\0\0" + jpeg(0)[20:]
+VARIANTS = {
+    "jpeg": jpeg(0),
+    "png": png(0),
+    "progressive": pil(pixels(0), format="JPEG", progressive=True),
+    "4:4:4": pil(pixels(0), format="JPEG", subsampling=0),
+    "grey": pil(pixels(0), format="JPEG", mode="L"),
+    "grey png": pil(pixels(0), format="PNG", mode="L"),
+    "palette png": pil(pixels(0), format="PNG", mode="P"),
+    "transparent png": pil(pixels(0), format="PNG", mode="RGBA"),
+    "stray bytes": STRAY,
+    "bytes after the end": jpeg(0) + b"appended",
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_header_and_pixels(name: str) -> None:
+    payload = VARIANTS[name]
+    kind = inspect(payload)
+    assert kind == ("png" if "png" in name else "jpg", 16, 12)
+    expected = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    np.testing.assert_array_equal(decode(payload), expected)
+    np.testing.assert_array_equal(decode(memoryview(payload)), expected)
+    out = np.zeros((2, 12, 16, 3), np.uint8)
+    assert np.shares_memory(decode(payload, out[1]), out)
+    np.testing.assert_array_equal(out[1], expected)
+    assert not out[0].any()
+
+
+def test_png_is_exact() -> None:
+    np.testing.assert_array_equal(decode(png(3)), pixels(3))
+
+
+def test_orientation_is_that_of_the_header() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    payload = pil(pixels(0), format="JPEG", exif=exif, subsampling=0, quality=95)
+    assert inspect(payload) == ("jpg", 16, 12)
+    assert decode(payload).shape == (12, 16, 3)
+    stray = payload[:2] + b"\xff" + payload[2:]  # a fill byte
+    assert decode(stray).shape == (12, 16, 3)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"a",
+        b"no image at all",
+        b"BM" + bytes(60),
+        b"GIF89a" + bytes(60),
+        b"\xff\xd8\xff",
+        b"\xff\xd8\xff\xd9",
+        b"\xff\xd8\xff\xe0\xff\xd9",
+        jpeg(0)[:-2],
+        jpeg(0)[:40],
+        png(0)[:-9],
+    ],
+)
+def test_what_is_no_image(payload: bytes) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        inspect(payload)
+
+
+@pytest.mark.parametrize("payload", [png(0)[:-20], b"", b"junk", jpeg(0)[:40]])
+def test_what_cannot_be_decoded(payload: bytes) -> None:
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        decode(payload)
+
+
+LARGE = jpeg(0, 64, 64)
+HALF = len(LARGE) // 2
+
+
+@pytest.mark.parametrize("payload", [LARGE[:-40], LARGE[:HALF] + LARGE[-2:]])
+def test_pixels_that_are_lost_are_not_made_up(payload: bytes) -> None:
+    """OpenCV fills them with grey and says nothing but a line on stderr."""
+    with pytest.raises(ValueError, match="damaged"):
+        decode(payload)
+
+
+def test_out_must_have_the_shape_of_the_image() -> None:
+    for shape in ((16, 12, 3), (20, 20, 3), (4, 4, 3)):
+        with pytest.raises(ValueError, match="16x12 pixels"):
+            decode(jpeg(0), np.zeros(shape, np.uint8))
+
+
+def test_other_formats_are_named_by_their_first_bytes() -> None:
+    with pytest.raises(ValueError, match="42 4d"):
+        inspect(encoded(".bmp", 0, 16, 12))

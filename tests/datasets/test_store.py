@@ -1,0 +1,202 @@
+"""Image sets: what goes in comes out, as files or as shards, the same bytes every time."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import subprocess
+import sys
+import zipfile
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.core.errors import InputError
+from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL
+from stages.datasets import _store, _zip
+from stages.datasets._encoded import decode
+from stages.datasets._resize import resize
+from stages.datasets._store import ImageSetWriter, ImageStore
+from tests.datasets.samples import jpeg, png
+
+POINTS = np.arange(10, dtype=np.float32)
+
+
+@pytest.fixture(params=["files", "shards"])
+def kept_in(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways for the same few images."""
+    if request.param == "shards":
+        monkeypatch.setattr(_store, "MOST_FILES", 3)
+        monkeypatch.setattr(_store, "SHARD_IMAGES", 4)
+    return request.param
+
+
+def write_set(folder: Path, payloads: list[bytes], **options) -> ImageStore:
+    folder.mkdir(parents=True)
+    with ImageSetWriter(folder, len(payloads), Path("pack")) as writer:
+        for n, payload in enumerate(payloads):
+            writer.add(payload, f"record {n}", label=n % 3, **options)
+    return ImageStore(folder)
+
+
+PAYLOADS = [jpeg(n) for n in range(9)] + [png(9)]
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
+
+
+def test_bytes_and_pixels_come_out_as_they_went_in(tmp_path: Path, kept_in: str) -> None:
+    store = write_set(tmp_path / "set", PAYLOADS)
+    assert len(store) == 10
+    for row, payload in enumerate(PAYLOADS):
+        assert store.encoded(row) == payload
+        np.testing.assert_array_equal(store.image(row), decode(payload))
+    np.testing.assert_array_equal(store.images([7, 9, 2]), [store.image(r) for r in (7, 9, 2)])
+
+
+def test_index(tmp_path: Path, kept_in: str) -> None:
+    index = write_set(tmp_path / "set", PAYLOADS, landmarks=POINTS).index
+    assert index.length.tolist() == [len(payload) for payload in PAYLOADS]
+    assert index.label.tolist() == [n % 3 for n in range(10)]
+    assert index.sha1.tolist() == [hashlib.sha1(payload).hexdigest() for payload in PAYLOADS]
+    assert index.source.tolist() == [f"record {n}" for n in range(10)]
+    assert index.record.tolist() == list(range(10))
+    assert set(index.width) == {16}
+    assert set(index.height) == {12}
+    np.testing.assert_array_equal(index.landmarks, np.tile(POINTS, (10, 1)))
+    if kept_in == "files":
+        assert index.path[9] == "images/00000009.png"
+        assert set(index.offset) == {IN_OWN_FILE}
+    else:
+        assert sorted(set(index.path)) == [f"shards/000{n}.zip" for n in range(3)]
+        with zipfile.ZipFile(tmp_path / "set" / "shards" / "0002.zip") as shard:
+            assert shard.namelist() == ["00000008.jpg", "00000009.png"]
+
+
+def test_what_is_not_said_is_unknown(tmp_path: Path) -> None:
+    with ImageSetWriter(tmp_path, 5, Path("pack")) as writer:
+        writer.add(jpeg(0), "a", record=41)
+        writer.add(jpeg(1), "b")
+    index = ImageStore(tmp_path).index
+    assert index.label.tolist() == [UNKNOWN_LABEL] * 2
+    assert index.record.tolist() == [41, 1]
+    assert np.isnan(index.landmarks).all()
+
+
+def test_the_same_bytes_every_time(tmp_path: Path, kept_in: str) -> None:
+    write_set(tmp_path / "first", PAYLOADS, landmarks=POINTS)
+    write_set(tmp_path / "second", PAYLOADS, landmarks=POINTS)
+    assert tree(tmp_path / "first") == tree(tmp_path / "second")
+
+
+def test_no_folder_has_more_than_a_hundred_shards(tmp_path: Path) -> None:
+    for count, images in ((5_001, 5_000), (499_000, 5_000), (5_800_000, 58_000)):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        shards = _store._Shards(folder, count)
+        shards.close()
+        assert shards._images == images
+        assert -(-count // images) <= 100
+
+
+def test_a_full_zip_is_followed_by_another(tmp_path: Path, monkeypatch, kept_in: str) -> None:
+    monkeypatch.setattr(_zip, "MOST_BYTES", 3 * max(map(len, PAYLOADS)))
+    store = write_set(tmp_path / "set", PAYLOADS)
+    assert [bytes(store.encoded(row)) for row in range(10)] == PAYLOADS
+
+
+def test_more_images_than_announced(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ValueError, match="more images than the 1"),
+        ImageSetWriter(tmp_path, 1, Path("pack")) as writer,
+    ):
+        writer.add(jpeg(0), "a")
+        writer.add(jpeg(0), "b")
+    assert not (tmp_path / "index.parquet").exists()
+
+
+@pytest.mark.parametrize("payload", [b"", b"no image", jpeg(0)[:-2], png(0)[:30]])
+def test_a_record_that_is_no_image_is_named(tmp_path: Path, payload: bytes, kept_in: str) -> None:
+    with pytest.raises(InputError) as caught:
+        write_set(tmp_path / "set", [*PAYLOADS[:4], payload])
+    assert caught.value.file == "pack"
+    assert caught.value.record == "record 4"
+    assert "replace or remove that image" in caught.value.remedy
+    assert not (tmp_path / "set" / "index.parquet").exists()
+
+
+def test_images_of_several_sizes(tmp_path: Path) -> None:
+    store = write_set(tmp_path / "set", [jpeg(0, 20, 20), jpeg(1, 16, 12), jpeg(2, 40, 30)])
+    with pytest.raises(ValueError, match="several sizes"):
+        store.images([0, 1])
+    for resampler in ("opencv_linear", "pil_bicubic"):
+        batch = store.images([2, 0, 1], size=20, resampler=resampler)
+        np.testing.assert_array_equal(batch[1], store.image(0))
+        np.testing.assert_array_equal(batch[0], resize(store.image(2), 20, resampler))
+        np.testing.assert_array_equal(batch[2], resize(store.image(1), 20, resampler))
+    assert store.images(np.array([1])).shape == (1, 12, 16, 3)
+    assert store.images([], size=20).shape == (0, 20, 20, 3)
+
+
+def test_an_image_that_is_damaged_inside_is_named(tmp_path: Path) -> None:
+    """The header says nothing of it, so it shows when the pixels are asked for."""
+    payload = jpeg(0, 64, 64)
+    damaged = payload[: len(payload) // 2] + payload[-2:]
+    store = write_set(tmp_path / "set", [payload, damaged])
+    with pytest.raises(InputError) as caught:
+        store.images([0, 1])
+    assert caught.value.record == "record 1"
+    assert "images/00000001.jpg" in caught.value.file
+
+
+def test_a_set_that_was_cut(tmp_path: Path, kept_in: str) -> None:
+    store = write_set(tmp_path / "set", PAYLOADS)
+    last = tmp_path / "set" / store.index.path[-1]
+    last.write_bytes(last.read_bytes()[:50])
+    with pytest.raises(InputError, match=r"(?s)record 9.*run the stage that wrote it again"):
+        store.encoded(9)
+    first = tmp_path / "set" / store.index.path[0]
+    first.unlink()
+    with pytest.raises(InputError, match="cannot be read"):
+        store.encoded(0)
+
+
+def test_no_set_at_all(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"index\.parquet"):
+        ImageStore(tmp_path)
+
+
+def test_threads_share_a_store(tmp_path: Path, kept_in: str) -> None:
+    store = write_set(tmp_path / "set", PAYLOADS)
+    rows = list(range(10)) * 20
+    with ThreadPoolExecutor(8) as pool:
+        images = list(pool.map(store.image, rows))
+    for row, image in zip(rows, images, strict=True):
+        np.testing.assert_array_equal(image, decode(PAYLOADS[row]))
+
+
+@pytest.mark.parametrize("kept_in", ["shards"], indirect=True)
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_processes_share_a_store(tmp_path: Path, start: str, kept_in: str) -> None:
+    store = write_set(tmp_path / "set", PAYLOADS)
+    store.image(0)  # its map is open before the processes start
+    with ProcessPoolExecutor(2, get_context(start)) as pool:
+        for row, image in enumerate(pool.map(store.image, range(10))):
+            np.testing.assert_array_equal(image, decode(PAYLOADS[row]))
+
+
+def test_a_pickled_store_is_small(tmp_path: Path) -> None:
+    store = write_set(tmp_path / "set", PAYLOADS)
+    assert len(pickle.dumps(store)) < 200
+    assert pickle.loads(pickle.dumps(store)).encoded(3) == PAYLOADS[3]
+
+
+def test_reading_needs_neither_torch_nor_pandas() -> None:
+    command = "import sys, stages.datasets._store; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True).stdout
+    assert not {"torch", "pandas", "sklearn", "scipy", "cv2", "PIL"} & set(loaded.split())
