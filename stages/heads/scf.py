@@ -19,6 +19,8 @@ from stages.heads._vmf import bessel_order, log_peak
 
 
 class Params(Section):
+    """Settings of the head and its loss."""
+
     hidden: list[PositiveInt] = Field([64])  # widths; published: 12544, 6272 (map / 2, map / 4)
     radius: float = Field(64.0, gt=0)  # r of the sphere; a constant of the loss
     floor: float = Field(1e-6, gt=0)  # smallest kappa

@@ -12,12 +12,16 @@ PI = 3.141592653589793
 
 
 class Params(Section):
+    """Settings; the defaults are the paper's."""
+
     scale: float = Field(64.0, gt=0)
     margin: float = Field(0.5, ge=0, lt=PI)  # radians
     easy: bool = False  # no margin at all from 90 degrees on
 
 
 class ArcFace(Margin):
+    """The target's angle, plus m."""
+
     def __init__(self, scale: float, margin: float, easy: bool) -> None:
         super().__init__(scale)
         self.margin = margin
@@ -28,4 +32,5 @@ class ArcFace(Margin):
 
 
 def build(params: Params) -> Margin:
+    """ArcFace with these settings."""
     return ArcFace(params.scale, params.margin, params.easy)

@@ -10,11 +10,15 @@ from stages.losses._margin import Margin
 
 
 class Params(Section):
+    """Settings; the defaults are the paper's."""
+
     scale: float = Field(64.0, gt=0)
     margin: float = Field(0.35, ge=0)  # the paper's; BTNet takes 0.4
 
 
 class CosFace(Margin):
+    """The target's cosine, less m."""
+
     def __init__(self, scale: float, margin: float) -> None:
         super().__init__(scale)
         self.margin = margin
@@ -24,4 +28,5 @@ class CosFace(Margin):
 
 
 def build(params: Params) -> Margin:
+    """CosFace with these settings."""
     return CosFace(params.scale, params.margin)

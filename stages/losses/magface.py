@@ -16,6 +16,8 @@ PI = 3.141592653589793
 
 
 class Params(Section):
+    """Settings; the defaults are the paper's."""
+
     scale: float = Field(64.0, gt=0)
     l_a: float = Field(10.0, gt=0)  # magnitudes: lower and upper bound
     u_a: float = Field(110.0, gt=0)
@@ -32,6 +34,8 @@ class Params(Section):
 
 
 class MagFace(Margin):
+    """The target's angle, plus m(a); a penalty that falls as a grows."""
+
     def __init__(self, params: Params) -> None:
         super().__init__(params.scale)
         self.params = params
@@ -65,4 +69,5 @@ class MagFace(Margin):
 
 
 def build(params: Params) -> Margin:
+    """MagFace with these settings."""
     return MagFace(params)

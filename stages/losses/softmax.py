@@ -13,8 +13,11 @@ from stages.losses._margin import Margin
 
 
 class Params(Section):
+    """Settings; the defaults are the paper's."""
+
     scale: float = Field(64.0, gt=0)
 
 
 def build(params: Params) -> Margin:
+    """The margin that moves nothing."""
     return Margin(params.scale)
