@@ -86,12 +86,16 @@ def render(report: Report) -> str:
     words = dict(zip(zip(measured["benchmark"], measured["row"], strict=True),
                      measured["protocol"], strict=True))  # fmt: skip
     benchmarks = [_benchmark(report, name, words) for name in params["benchmarks"]]
+    lead = next((item for item in benchmarks if item["maps"]), None)
+    for item in benchmarks:
+        if item is not lead:  # the first screen has its maps
+            item["pictures"] = item["maps"] + item["pictures"]
     context = {
         "dataset": params["dataset"],
         "loss": params["loss"],
         "summary": _summary(params),
         "benchmarks": benchmarks,
-        "lead": next((item for item in benchmarks if item["maps"]), None),
+        "lead": lead,
         "faces_set": report.faces_set,
         "sides": sorted({s for q in report.qualities for s in q.values}, reverse=True),
         "qualities": [{"name": q.name, "quartiles": q.quartiles()} for q in report.qualities],
