@@ -33,10 +33,9 @@ def main() -> None:
     benchmarks = params["benchmarks"]
 
     cells = results.read_results(benchmarks)
-    metrics = results.headline_metrics(cells, benchmarks, settings.headline)
-    headline = results.headline_cells(cells, metrics, benchmarks, settings.headline)
+    headline = results.headline_cells(cells, benchmarks, settings.headline)
     tables = {kind: results.read_curves(benchmarks, kind) for kind in results.CURVE_COLUMNS}
-    heat = results.heat_maps(cells, metrics)
+    heat = results.heat_maps(cells, {name: cell.metric for name, cell in headline.items()})
     maps = {name: gallery.heat_map_pictures(name, heat) for name in benchmarks}
     curves = {name: gallery.curve_pictures(name, tables) for name in benchmarks}
     faces_set, qualities, faces = _quality(params, settings.faces)

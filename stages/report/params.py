@@ -10,9 +10,15 @@ from stages.core.params import Section
 
 
 class Headline(Section):
-    """The one cell that stands for a benchmark; its first row where it has no `row`."""
+    """The one cell that stands for a benchmark.
 
-    metric: str
+    Attributes:
+        metrics: the first of these that is measured (a small set has no TAR at a small FAR);
+            the benchmark's first metric where none is.
+        row: its row; the benchmark's first row where there is no such row.
+    """
+
+    metrics: list[str] = []
     row: str = "112&112"
 
 
@@ -21,7 +27,7 @@ class Params(Section):
 
     Attributes:
         headline: protocol -> the cell that stands for its benchmarks (first screen, heat maps,
-            metrics/summary.json); where none is named, the first metric.
+            metrics/summary.json).
         faces: how many of the best and of the worst faces a strip shows.
     """
 

@@ -12,7 +12,6 @@ from typing import Any
 import pandas as pd
 
 from stages.core.errors import InputError
-from stages.core.params import PARAMS_FILE
 from stages.report.params import Headline
 
 METRICS = Path("metrics")
@@ -119,54 +118,34 @@ def _mean(group: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def headline_metrics(
-    cells: pd.DataFrame, benchmarks: dict[str, dict[str, Any]], chosen: dict[str, Headline]
-) -> dict[str, str]:
-    """benchmark -> the metric that stands for it: the one chosen for its protocol, or its first.
-
-    Raise InputError if the benchmark has no metric, or not the chosen one.
-    """
-    headline = {}
-    for name, entry in benchmarks.items():
-        known = list(dict.fromkeys(cells.loc[cells["benchmark"] == name, "metric"]))
-        if not known:
-            raise InputError(METRICS / f"{name}.json", "holds no metric", REMEDY)
-        wanted = chosen.get(entry["protocol"])
-        metric = wanted.metric if wanted else known[0]
-        if metric not in known:
-            raise InputError(
-                PARAMS_FILE,
-                f"{name} has no metric {metric!r}",
-                f"choose one of {', '.join(known)}",
-                f"report.headline.{entry['protocol']}.metric",
-            )
-        headline[name] = metric
-    return headline
-
-
 def headline_cells(
-    cells: pd.DataFrame,
-    headline: dict[str, str],
-    benchmarks: dict[str, dict[str, Any]],
-    chosen: dict[str, Headline],
+    cells: pd.DataFrame, benchmarks: dict[str, dict[str, Any]], chosen: dict[str, Headline]
 ) -> dict[str, Any]:
-    """benchmark -> its headline cell (a named tuple of COLUMNS): the row chosen, or its first."""
+    """benchmark -> the cell that stands for it, as a named tuple of COLUMNS.
+
+    Raise InputError if a benchmark has no metric at all.
+    """
     found = {}
-    for name, metric in headline.items():
-        mine = cells[(cells["benchmark"] == name) & (cells["metric"] == metric)]
-        wanted = chosen.get(benchmarks[name]["protocol"])
-        here = mine[mine["row"] == (wanted.row if wanted else NATIVE_ROW)]
+    for name, entry in benchmarks.items():
+        mine = cells[cells["benchmark"] == name]
+        if not len(mine):
+            raise InputError(METRICS / f"{name}.json", "holds no metric", REMEDY)
+        wanted = chosen.get(entry["protocol"], Headline())
+        known = list(dict.fromkeys(mine["metric"]))
+        metric = next((m for m in wanted.metrics if m in known), known[0])
+        mine = mine[mine["metric"] == metric]
+        here = mine[mine["row"] == wanted.row]
         found[name] = next((here if len(here) else mine).itertuples(index=False))
     return found
 
 
-def heat_maps(cells: pd.DataFrame, headline: dict[str, str]) -> pd.DataFrame:
-    """The headline metric by resolution pair: benchmark, metric, system, r1, r2, value.
+def heat_maps(cells: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
+    """One metric a benchmark by resolution pair: benchmark, metric, system, r1, r2, value.
 
     `system` is `branch` or `upsampled`; at 112&112 both are the trunk alone.
     """
     rows = []
-    for name, metric in headline.items():
+    for name, metric in metrics.items():
         mine = cells[(cells["benchmark"] == name) & (cells["metric"] == metric)]
         for row, value in zip(mine["row"], mine["value"], strict=True):
             match = SETTING.fullmatch(row)

@@ -158,9 +158,9 @@ def params(benchmarks: dict[str, dict[str, str]]) -> dict:
         "benchmarks": benchmarks,
         "report": {
             "headline": {
-                "pairs": {"metric": "accuracy"},
-                "identification": {"metric": "tpir@fpir=0.1"},
-                "surveillance": {"metric": "auc", "row": "max+ceil"},
+                "pairs": {"metrics": ["accuracy"]},
+                "identification": {"metrics": ["tpir@fpir=0.1"]},
+                "surveillance": {"metrics": ["auc"], "row": "max+ceil"},
             },
             "faces": 3,
         },

@@ -15,7 +15,6 @@ from stages.report.results import (
     COLUMNS,
     FAMILIES,
     headline_cells,
-    headline_metrics,
     heat_maps,
     read_curves,
     read_results,
@@ -70,21 +69,23 @@ def test_headline_is_the_chosen_cell_or_the_first(tmp_path: Path) -> None:
         "112&7": {"accuracy": 0.8, "auc": 0.85},
     }
     cells = read_results(["b"], write(tmp_path, values))
-    assert headline_metrics(cells, BENCHMARKS, {}) == {"b": "accuracy"}
-    chosen = {"pairs": Headline(metric="auc", row="112&7")}
-    metrics = headline_metrics(cells, BENCHMARKS, chosen)
-    assert metrics == {"b": "auc"}
-    assert headline_cells(cells, metrics, BENCHMARKS, chosen)["b"].value == 0.85
-    chosen = {"pairs": Headline(metric="auc", row="nobody")}
-    assert headline_cells(cells, metrics, BENCHMARKS, chosen)["b"].value == 0.95
-    with pytest.raises(InputError, match="choose one of accuracy, auc"):
-        headline_metrics(cells, BENCHMARKS, {"pairs": Headline(metric="tar")})
+
+    def headline(**chosen) -> tuple[str, str]:
+        wanted = {"pairs": Headline(**chosen)} if chosen else {}
+        cell = headline_cells(cells, BENCHMARKS, wanted)["b"]
+        return cell.metric, cell.row
+
+    assert headline() == ("accuracy", "112&112")
+    assert headline(metrics=["auc"], row="112&7") == ("auc", "112&7")
+    assert headline(metrics=["tar@far=1e-6", "auc", "accuracy"]) == ("auc", "112&112")
+    assert headline(metrics=["tar@far=1e-6"]) == ("accuracy", "112&112")
+    assert headline(metrics=["auc"], row="nobody") == ("auc", "112&112")
 
 
 def test_a_benchmark_without_metrics_is_refused(tmp_path: Path) -> None:
     cells = read_results(["b"], write(tmp_path, {"112&112": {}}))
     with pytest.raises(InputError, match="holds no metric"):
-        headline_metrics(cells, BENCHMARKS, {})
+        headline_cells(cells, BENCHMARKS, {})
 
 
 def test_the_heat_map_puts_each_setting_at_its_resolutions(tmp_path: Path) -> None:
