@@ -230,8 +230,8 @@ class Reader:
     def unpacked(self, keys: Sequence[int]) -> Iterator[tuple[Header, memoryview]]:
         """Header and image of each of `keys`, in their order: `unpack(self[key])`, several times
         faster since the headers of a block of records are read at once."""
-        for at in range(0, len(keys), BLOCK):
-            yield from self._unpacked_block(keys[at : at + BLOCK])
+        blocks = (keys[at : at + BLOCK] for at in range(0, len(keys), BLOCK))
+        return chain.from_iterable(map(self._unpacked_block, blocks))
 
     def _unpacked_block(self, keys: Sequence[int]) -> Iterator[tuple[Header, memoryview]]:
         try:
@@ -247,12 +247,15 @@ class Reader:
         plain &= (words[:, 1] >= HEADER.size) & (words[:, 2] == 0)
         labels = words[:, 3].copy().view("<f4").tolist()
         ids = words[:, 4:].copy().view("<u8").T.tolist()
-        images = (starts + CHUNK.size + HEADER.size).tolist()
-        # tuple.__new__ skips the Python code of Header's own.
+        begins = (starts + CHUNK.size + HEADER.size).tolist()
+        # Maps and zips stay in C from end to end; tuple.__new__ skips the Python of Header's own.
         headers = map(partial(tuple.__new__, Header), zip(repeat(0), labels, *ids))
-        each = zip(keys, plain.tolist(), headers, images, ends.tolist(), strict=True)
-        for key, is_plain, header, begin, end in each:
-            yield (header, self._view[begin:end]) if is_plain else _unpacked(self, key)
+        images = map(self._view.__getitem__, map(slice, begins, ends.tolist()))
+        records = zip(headers, images, strict=True)
+        if plain.all():
+            return records
+        each = zip(keys, plain.tolist(), records, strict=True)
+        return (record if is_plain else _unpacked(self, key) for key, is_plain, record in each)
 
     def _rows(self) -> Callable[[int], int]:
         """Gives the row of a key; raises ValueError or KeyError where there is none."""
