@@ -287,7 +287,7 @@ class Reader:
             parts.append(self._view[begin:end])
         if at != stop:
             raise self._fault(key, f"it ends at byte {at}, the next one begins at byte {stop}")
-        return memoryview(MAGIC_BYTES.join(parts))
+        return parts[0] if len(parts) == 1 else memoryview(MAGIC_BYTES.join(parts))
 
     def _checked(self, keys: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keys and offsets of an .idx in the order of the .rec; they must be of this file."""
@@ -439,7 +439,8 @@ def _read_idx(path: Path) -> tuple[np.ndarray, np.ndarray]:
             numbers = np.fromstring(text, np.int64, sep=" ")
     except (DeprecationWarning, ValueError):
         numbers = np.zeros(0, np.int64)
-    if len(numbers) and len(numbers) == 2 * (text.count(b"\n") + (text[-1:] != b"\n")):
+    ends = np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    if len(numbers) and len(numbers) == 2 * (ends + (text[-1:] != b"\n")):
         return numbers[::2].copy(), numbers[1::2].copy()
     lines = text.split(b"\n")
     wrong = (n for n, line in enumerate(lines, 1) if not re.fullmatch(rb"\d+\t\d+\r?", line))
