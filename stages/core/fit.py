@@ -72,6 +72,7 @@ def fit(
             desc=name,
             unit="step",
             file=sys.stderr,
+            disable=None,
         ) as progress:
             for epoch in range(len(history), recipe.epochs):
                 torch.manual_seed(derive(seed, name, "dropout", epoch))

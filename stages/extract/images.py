@@ -36,7 +36,9 @@ class Images:
         rows = np.arange(len(self.store.index))
         size = self.settings.batch
         label = f"{self.image_set} at {side} px"
-        for start in tqdm(range(0, len(rows), size), desc=label, unit="batch", file=sys.stderr):
+        for start in tqdm(
+            range(0, len(rows), size), desc=label, unit="batch", file=sys.stderr, disable=None
+        ):
             images = [self._sized(row, side, degraded) for row in rows[start : start + size]]
             batch = self.contract.normalise(torch.from_numpy(np.stack(images)).to(self.device))
             yield batch.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,53 @@
+"""Five landmarks -> 112x112 crops; an image without landmarks is left out, and listed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from stages.align.crops import copies, crops
+from stages.align.landmarks import detected, given, reason
+from stages.align.left_out import LeftOut, write_counts, write_list
+from stages.align.params import ImageSet, Params
+from stages.core.entry import start
+from stages.core.errors import InputError
+from stages.core.files import atomic_folder
+from stages.core.params import parse, read_params, section
+from stages.datasets._store import ImageSetWriter, ImageStore
+
+UNPACKED, ALIGNED, METRICS = Path("data/unpack"), Path("data/align"), Path("metrics/align")
+
+
+def main(image_set: str) -> None:
+    """Align the entry `image_set` of `datasets`: data/unpack/<image_set> -> data/align/."""
+    params = read_params()
+    entry = params.get("datasets", {}).get(image_set)
+    way = parse(ImageSet, entry, f"datasets.{image_set}").align
+    settings = section("align", Params, params)
+    store = ImageStore(UNPACKED / image_set)
+    landmarks = detected(store, settings) if way == "detect" else given(store)
+    images = copies(store) if way == "none" else crops(store, landmarks)
+    left_out = []
+    with atomic_folder(ALIGNED / image_set) as folder:
+        with ImageSetWriter(folder, len(store), store.folder) as writer:
+            for row, image in enumerate(_progress(images, image_set, len(store))):
+                source, points = store.index.source[row], landmarks[row]
+                if image is None:
+                    left_out.append(LeftOut(row, source, reason(points, way)))
+                else:
+                    writer.add(image, source, int(store.index.label[row]), points, row)
+            if len(writer) == 0:
+                remedy = f"see datasets.{image_set}.align and the section align in params.yaml"
+                raise InputError(store.folder, "no image could be aligned", remedy)
+        write_list(folder / "left_out.csv", left_out)
+    write_counts(METRICS / f"{image_set}.json", image_set, len(store), left_out)
+
+
+def _progress(images, image_set: str, count: int):
+    return tqdm(images, image_set, count, unit="image", file=sys.stderr, disable=None)
+
+
+if __name__ == "__main__":
+    start(main, "image_set")
