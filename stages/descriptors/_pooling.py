@@ -7,10 +7,11 @@ pooled rows of two models or of an image and its mirror image may simply be adde
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-IMAGES_A_BLOCK = 4096
+IMAGES_A_BLOCK = 512  # at a time, so that temporaries stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,10 @@ class Templates:
         keeps its id, and gets a row of zeros.
         """
         ids, template = np.unique(table["template"], return_inverse=True)
-        order = np.argsort(record, kind="stable")
-        place = np.searchsorted(record, table["record"], sorter=order)
-        image = order[place.clip(0, len(order) - 1)]
-        found = np.asarray(record)[image] == table["record"]
+        row_of = np.full(max(record.max(initial=-1), table["record"].max(initial=-1)) + 1, -1)
+        row_of[record] = np.arange(len(record))
+        image = row_of[table["record"]]
+        found = image >= 0
         return cls(
             ids.astype(np.int64),
             image[found],
@@ -51,17 +52,27 @@ class Templates:
             np.asarray(table["score"], np.float32)[found],
         )
 
-    def media_numbers(self) -> tuple[np.ndarray, np.ndarray]:
-        """Media inside templates, numbered in order of template: of each entry, and template of
-        each medium."""
-        both = np.stack([self.template, self.media], axis=1)
-        media, number = np.unique(both, axis=0, return_inverse=True)
-        return number.reshape(-1), media[:, 0]
+    @cached_property
+    def medium(self) -> np.ndarray:
+        """Number of each entry's medium inside its template: 0.., in order of template."""
+        order = np.lexsort((self.media, self.template))
+        template, media = self.template[order], self.media[order]
+        new = (template[1:] != template[:-1]) | (media[1:] != media[:-1])
+        number = np.empty(len(order), np.int64)
+        number[order] = np.concatenate([np.zeros(min(1, len(order)), int), np.cumsum(new)])
+        return number
 
+    @cached_property
+    def template_of_medium(self) -> np.ndarray:
+        """Position in `ids` of each medium's template."""
+        template = np.empty(self.medium.max(initial=-1) + 1, np.int64)
+        template[self.medium] = self.template
+        return template
+
+    @cached_property
     def media_shares(self) -> np.ndarray:
         """1 / images of its medium in the template, for each entry: media mean, sum of media."""
-        number, _ = self.media_numbers()
-        return (1 / np.bincount(number))[number]
+        return (1 / np.bincount(self.medium))[self.medium]
 
 
 def lengths(embedding: np.ndarray, mirrored: np.ndarray | None) -> np.ndarray:
@@ -69,10 +80,8 @@ def lengths(embedding: np.ndarray, mirrored: np.ndarray | None) -> np.ndarray:
     result = np.empty(len(embedding))
     for start in range(0, len(embedding), IMAGES_A_BLOCK):
         some = slice(start, start + IMAGES_A_BLOCK)
-        vectors = np.asarray(embedding[some], np.float64)
-        if mirrored is not None:
-            vectors = vectors + mirrored[some]
-        np.sqrt(np.einsum("ij,ij->i", vectors, vectors), out=result[some])
+        vectors = embedding[some] if mirrored is None else embedding[some] + mirrored[some]
+        result[some] = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     result[result == 0] = 1
     return result
 

@@ -40,7 +40,7 @@ def describe(
         params: as above.
     """
     mirrored = mirrored if params.flip else None
-    group = templates.media_numbers()[0] if params.media else templates.template
+    group = templates.medium if params.media else templates.template
     own = np.asarray(kappa, np.float64).reshape(-1)[templates.image]
     share = own / np.bincount(group, weights=own)[group]
     weight = share / lengths(embedding, mirrored)[templates.image]

@@ -51,14 +51,14 @@ def describe(
         return templates.ids, _unit_media(embedding, mirrored, templates, weight)
     weight = weight / lengths(embedding, mirrored)[templates.image]
     if params.media:
-        weight = weight * templates.media_shares()
+        weight = weight * templates.media_shares
     return templates.ids, pool(templates, embedding, mirrored, weight)
 
 
 def _unit_media(
     embedding: np.ndarray, mirrored: np.ndarray | None, templates: Templates, weight: np.ndarray
 ) -> np.ndarray:
-    number, template = templates.media_numbers()
+    number, template = templates.medium, templates.template_of_medium
     entries = (templates.image, number, np.broadcast_to(weight, number.shape), len(template))
     media = weighted_sums(embedding, *entries)
     if mirrored is not None:

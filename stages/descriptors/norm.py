@@ -44,5 +44,5 @@ def describe(
     if params.detector:
         weight = weight * templates.score
     if params.media:
-        weight = weight * templates.media_shares()
+        weight = weight * templates.media_shares
     return templates.ids, pool(templates, embedding, mirrored if params.flip else None, weight)

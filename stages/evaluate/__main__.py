@@ -1,4 +1,4 @@
-"""Features x protocol -> `metrics/<benchmark>.json`, its intervals, and curves."""
+"""Features x protocol -> `metrics/evaluate/<benchmark>.json`, its intervals, and curves."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def main(benchmark: str) -> None:
     resampling = Resampling(settings.bootstrap, settings.seed)
 
     results = protocol.evaluate(rows, tables, index, options, resampling)
-    write_metrics(Path("metrics"), benchmark, results)
+    write_metrics(Path("metrics/evaluate"), benchmark, results)
     write_curves(Path("plots/evaluate") / benchmark, results)
 
 

@@ -1,4 +1,4 @@
-"""metrics/<benchmark>.json, its intervals, and one CSV a kind of curve."""
+"""metrics/evaluate/<benchmark>.json, its intervals, and one CSV a kind of curve."""
 
 from __future__ import annotations
 

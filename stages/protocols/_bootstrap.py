@@ -40,9 +40,39 @@ class Resampling:
         order = np.random.default_rng(self.seed).permutation(len(names))
         return order[number] % MOST_CLUSTERS, MOST_CLUSTERS
 
-    def method(self, clusters: int, what: str = "subjects") -> str:
-        groups = f" in {MOST_CLUSTERS} groups" if clusters > MOST_CLUSTERS else ""
-        return f"bootstrap over {clusters} {what}{groups}, {self.replicates} replicates"
+    def pairs(
+        self, person: np.ndarray, left: np.ndarray, right: np.ndarray, same: np.ndarray
+    ) -> PairGroups:
+        """Groups of the people of pairs of items `left` and `right` whose `person` is known."""
+        group, groups = self.grouped(person)
+        group = group.astype(np.int16)
+        first, second = group[left], group[right]
+        people = len(np.unique(person))
+        method = self.method(people, groups=groups)
+        return PairGroups(first[same], first[~same], second[~same], groups, method)
+
+    def method(self, clusters: int, what: str = "subjects", groups: int | None = None) -> str:
+        """The interval in words: what is redrawn, and in how many groups if not one by one."""
+        grouped = f" in {groups} groups" if groups not in (None, clusters) else ""
+        return f"bootstrap over {clusters} {what}{grouped}, {self.replicates} replicates"
+
+
+@dataclass(frozen=True)
+class PairGroups:
+    """People, or groups of them, of the sides of pairs.
+
+    Attributes:
+        genuine: group of each genuine pair, int16.
+        first, second: groups of the sides of each impostor pair, int16.
+        groups: their number.
+        method: of the interval, in words.
+    """
+
+    genuine: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    groups: int
+    method: str
 
 
 def percentiles(samples: np.ndarray) -> tuple[float, float]:
@@ -157,7 +187,11 @@ def _thresholds(scores: np.ndarray, most: int) -> np.ndarray:
     values = np.unique(scores)
     kept = max(1, most // 2)
     if len(values) > kept:
-        values = values[np.linspace(0, len(values) - 1, kept).round().astype(int)]
+        # half of them close together among the low scores, where the misses are
+        rank = np.concatenate(
+            [np.geomspace(1, len(values), kept - kept // 2), np.linspace(1, len(values), kept // 2)]
+        )
+        values = values[np.unique(rank.round().astype(int)) - 1]
     return np.unique(np.concatenate([values, np.nextafter(values, np.inf, dtype=values.dtype)]))
 
 

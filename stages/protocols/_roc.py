@@ -2,8 +2,8 @@
 
 A pair is accepted when its score is at least the threshold. FAR (false accept rate, ISO: FMR) is
 the share of impostor pairs accepted, TAR (true accept rate, 1 - FNMR) that of genuine pairs. The
-curve changes its height at genuine scores only, so its corners there are the whole curve: fifteen
-million impostors are sorted once, and only counted at each genuine score.
+curve changes its height at genuine scores only, so its corners there are the whole curve: millions
+of impostors need no order, they are counted at each genuine score.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from functools import cached_property
 
 import numpy as np
 
+from stages.protocols._counting import counts_below
+
 HISTOGRAM_BINS = 50  # of cosines, -1 to 1
+MOST_POINTS = 500  # of a curve to draw
 ROUNDING = 1e-9  # 0.1 * 30 is 3, whatever floating point says
 
 
@@ -64,39 +67,40 @@ class Roc:
         return float(self.tmr[self.corner(far)])
 
 
-@dataclass(frozen=True)
 class Scores:
-    """Scores of both kinds of pair, each sorted from low to high."""
+    """The scores of genuine and impostor pairs of one row."""
 
-    genuine: np.ndarray
-    impostor: np.ndarray
+    def __init__(self, scores: np.ndarray, same: np.ndarray) -> None:
+        """Raise ValueError without pairs of both kinds, or if a score is not a number.
 
-    @classmethod
-    def of(cls, scores: np.ndarray, same: np.ndarray) -> Scores:
-        """Split and sort `scores` [n] by `same` [n]. Raise ValueError without both kinds."""
-        same = np.asarray(same, bool)
-        genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
-        if not len(genuine) or not len(impostor):
-            raise ValueError(f"{len(genuine)} genuine and {len(impostor)} impostor pairs")
-        if np.isnan(genuine[-1]) or np.isnan(impostor[-1]):
+        Args:
+            scores: float [pairs].
+            same: bool [pairs], whether both sides are of one person.
+        """
+        self.scores = scores
+        self.same = np.asarray(same, bool)
+        self.genuine = np.sort(scores[self.same])
+        self.impostors = len(scores) - len(self.genuine)
+        if not len(self.genuine) or not self.impostors:
+            raise ValueError(f"{len(self.genuine)} genuine and {self.impostors} impostor pairs")
+        if np.isnan(scores.min()):
             raise ValueError("a score is not a number")
-        return cls(genuine, impostor)
 
     @cached_property
     def roc(self) -> Roc:
         """The curve's corners just above and at every distinct genuine score, and its two ends."""
-        genuine, impostor = self.genuine, self.impostor
-        values = genuine[np.append(True, genuine[1:] != genuine[:-1])][::-1]
-        corners = [
-            (len(pile) - np.searchsorted(pile, values, side="right"),
-             len(pile) - np.searchsorted(pile, values, side="left"))
-            for pile in (impostor, genuine)
-        ]  # fmt: skip
-        false, true = (np.stack(pair, axis=1).reshape(-1) for pair in corners)
+        genuine = self.genuine
+        values = genuine[np.append(True, genuine[1:] != genuine[:-1])]
+        own = np.stack(
+            [np.searchsorted(genuine, values, "right"), np.searchsorted(genuine, values, "left")]
+        )
+        less, at_most = counts_below(self.scores, values)
+        false = self.impostors - (np.stack([at_most, less]) - own)
+        true = len(genuine) - own
         return Roc(
-            np.concatenate([[0], false, [len(impostor)]]).astype(np.int64),
-            np.concatenate([[0], true, [len(genuine)]]).astype(np.int64),
-            len(impostor),
+            np.concatenate([[0], false[:, ::-1].T.reshape(-1), [self.impostors]]),
+            np.concatenate([[0], true[:, ::-1].T.reshape(-1), [len(genuine)]]),
+            self.impostors,
             len(genuine),
         )
 
@@ -113,32 +117,28 @@ class Scores:
     @cached_property
     def bends(self) -> tuple[np.ndarray, np.ndarray]:
         """FAR and TAR at every distinct score, without the points on a straight line."""
-        values = np.unique(np.concatenate([self.genuine, self.impostor]))[::-1]
-        false = len(self.impostor) - np.searchsorted(self.impostor, values, side="left")
+        impostor = np.sort(self.scores[~self.same])
+        values = np.unique(self.scores)[::-1]
+        false = len(impostor) - np.searchsorted(impostor, values, side="left")
         true = len(self.genuine) - np.searchsorted(self.genuine, values, side="left")
         if len(values) > 2:
             turns = np.logical_or(np.diff(false, 2), np.diff(true, 2))
             kept = np.concatenate([[True], turns, [True]])
             false, true = false[kept], true[kept]
-        return (
-            np.append(0, false) / len(self.impostor),
-            np.append(0, true) / len(self.genuine),
-        )
+        return np.append(0, false) / len(impostor), np.append(0, true) / len(self.genuine)
 
     def histogram(self) -> dict[str, np.ndarray]:
         """Columns score (centre of a bin of cosines), kind and count."""
-        edges = np.linspace(-1, 1, HISTOGRAM_BINS + 1)
-        columns: dict[str, list] = {"score": [], "kind": [], "count": []}
-        for kind in ("genuine", "impostor"):
-            below = np.searchsorted(getattr(self, kind), edges, side="left")
-            below[0], below[-1] = 0, len(getattr(self, kind))  # rounding may pass 1 by a bit
-            columns["score"] += list((edges[1:] + edges[:-1]) / 2)
-            columns["kind"] += [kind] * HISTOGRAM_BINS
-            columns["count"] += list(np.diff(below))
-        return {name: np.array(values) for name, values in columns.items()}
-
-
-MOST_POINTS = 500
+        place = ((self.scores + 1) * (HISTOGRAM_BINS / 2)).astype(np.int64)
+        place = place.clip(0, HISTOGRAM_BINS - 1)
+        both = np.bincount(place, minlength=HISTOGRAM_BINS)
+        genuine = np.bincount(place[self.same], minlength=HISTOGRAM_BINS)
+        centres = (np.arange(HISTOGRAM_BINS) + 0.5) * 2 / HISTOGRAM_BINS - 1
+        return {
+            "score": np.tile(centres, 2),
+            "kind": np.repeat(["genuine", "impostor"], HISTOGRAM_BINS),
+            "count": np.concatenate([genuine, both - genuine]),
+        }
 
 
 def thinned(x: np.ndarray, y: np.ndarray, kept: list[int], most: int = MOST_POINTS) -> np.ndarray:

@@ -7,7 +7,9 @@ from itertools import pairwise
 
 import numpy as np
 
-BLOCK_CELLS = 1 << 23  # of one block of the matrix of scores: 32 MiB
+BLOCK_CELLS = 1 << 23  # of a block of scores to pick pairs from: 32 MiB, for few large products
+SEARCH_CELLS = 1 << 20  # of a block that is looked at in full: 4 MiB stay near the processor
+FEWEST_ROWS = 64  # of such a block, or the product is slow
 DENSE = 1 / 32  # share of all combinations from which whole products beat single pairs
 PAIRS_A_BLOCK = 1 << 14
 LOOKUP_SPAN = 1 << 26  # identifiers up to here are found by a table
@@ -100,7 +102,7 @@ def by_blocks(
 ) -> None:
     """Call `visit(rows of probes, their scores [rows, gallery])` over all blocks of probes."""
     gallery = np.ascontiguousarray(gallery)
-    step = max(1, BLOCK_CELLS // max(1, len(gallery)))
+    step = max(FEWEST_ROWS, SEARCH_CELLS // max(1, len(gallery)))
     product = np.empty((step, len(gallery)), np.float32)
     for start in range(0, len(probes), step):
         some = probes[start : start + step]

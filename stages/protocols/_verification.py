@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.protocols._bootstrap import Resampling, percentiles, resampled_roc
+from stages.protocols._bootstrap import PairGroups, Resampling, percentiles, resampled_roc
 from stages.protocols._result import Result, measure, rate_name
 from stages.protocols._roc import Roc, Scores, thinned
 
@@ -12,7 +12,7 @@ from stages.protocols._roc import Roc, Scores, thinned
 def verification(
     scores: np.ndarray,
     same: np.ndarray,
-    people: tuple[np.ndarray, np.ndarray],
+    people: PairGroups,
     far: list[float],
     pick: str,
     resampling: Resampling,
@@ -23,24 +23,20 @@ def verification(
 
     Args:
         scores, same: float32 and bool [pairs].
-        people: person of the first and of the second side of each pair, int64 [pairs].
+        people: of the sides of the pairs.
         far: target false accept rates.
         pick: `at_most` or `nearest` (see Scores.tar_nearest).
         resampling: of the people.
     """
-    piles = Scores.of(scores, same)
+    piles = Scores(scores, same)
     roc = piles.roc
-    names, cluster = np.unique(np.concatenate(people), return_inverse=True)
-    group, groups = resampling.grouped(np.arange(len(names)))
-    left, right = np.split(group.astype(np.int16)[cluster], 2)
     curves = resampled_roc(
-        (scores[same], left[same]),
-        (scores[~same], left[~same], right[~same]),
-        groups,
+        (scores[same], people.genuine),
+        (scores[~same], people.first, people.second),
+        people.groups,
         resampling,
     )
-    method = resampling.method(len(names))
-    eer = roc.eer()
+    method, eer = people.method, roc.eer()
     measures = {
         "auc": measure(roc.auc(), percentiles(curves.auc()), len(scores), method),
         "eer": measure(

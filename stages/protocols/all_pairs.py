@@ -49,7 +49,7 @@ def evaluate(
     _check(person, tables)
     first, second = np.triu_indices(len(images), 1)
     same = person[first] == person[second]
-    people = (person[first], person[second])
+    people = resampling.pairs(person, first, second, same)
     results = {}
     for row, left, right in rows.images(params.flip):
         scores = upper_triangle(unit(left[images]), unit(right[images]))

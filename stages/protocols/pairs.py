@@ -156,4 +156,4 @@ def _interval(accuracy: np.ndarray, right: float, pairs: int) -> tuple[tuple[flo
 
 def _curves(first: np.ndarray, second: np.ndarray, same: np.ndarray) -> dict:
     scores = cosine(first, second).astype(np.float32)
-    return pair_curves(Scores.of(scores, same), []) if 0 < same.sum() < len(same) else {}
+    return pair_curves(Scores(scores, same), []) if 0 < same.sum() < len(same) else {}

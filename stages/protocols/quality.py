@@ -68,10 +68,11 @@ def _images(index: Index, resampling: Resampling) -> tuple[np.ndarray, np.ndarra
     Where no person is known, as in packs, each image stands for itself.
     """
     images = np.sort(np.unique(np.asarray(index.sha1, str), return_index=True)[1])
-    people = np.asarray(index.label, np.int64)[images]
+    people, what = np.asarray(index.label, np.int64)[images], "subjects"
     if np.all(people == UNKNOWN_LABEL):
-        return images, images, resampling.method(len(images), "images")
-    return images, people, resampling.method(len(np.unique(people)))
+        people, what = images, "images"
+    groups = resampling.grouped(people)[1]
+    return images, people, resampling.method(len(np.unique(people)), what, groups)
 
 
 def _separation(
@@ -81,7 +82,7 @@ def _separation(
     group, groups = resampling.grouped(people)
     samples = resampled_roc((originals, group), (copies, group, group), groups, resampling)
     both = np.concatenate([originals, copies])
-    auc = Scores.of(both, np.arange(len(both)) < len(originals)).roc.auc()
+    auc = Scores(both, np.arange(len(both)) < len(originals)).roc.auc()
     return auc, percentiles(samples.auc())
 
 

@@ -45,23 +45,15 @@ def evaluate(
     left, right = (positions(ids, pairs[side]) for side in ("first", "second"))
     same = np.asarray(pairs["same"], bool)
     _check(tables, left, right, same)
-    people = _people(subjects, left, right, same)
+    # a template that no list names is a person of its own
+    strangers = np.where(subjects == NOBODY, -2 - np.arange(len(subjects)), subjects)
+    people = resampling.pairs(strangers, left, right, same)
     results = {}
     for row, first, second in rows.templates(params.descriptor, params.fused):
         first, second = unit(first), unit(second)
         scores = pair_scores(first, second, left, right)
         results[row] = verification(scores, same, people, params.far, params.pick, resampling)
     return results
-
-
-def _people(
-    subjects: np.ndarray, left: np.ndarray, right: np.ndarray, same: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Person of both sides of each pair; a template that no list names is a person of its own."""
-    if np.any(subjects == NOBODY):
-        subjects = np.where(subjects == NOBODY, -2 - np.arange(len(subjects)), subjects)
-    first = subjects[left]
-    return first, np.where(same, first, subjects[right])
 
 
 def _check(tables: Tables, left: np.ndarray, right: np.ndarray, same: np.ndarray) -> None:

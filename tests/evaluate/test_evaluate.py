@@ -103,7 +103,7 @@ def lists(image_set: str, random: np.random.Generator) -> dict[str, dict[str, np
 
 
 def metrics(benchmark: str) -> dict:
-    content = json.loads(Path(f"metrics/{benchmark}.json").read_text())
+    content = json.loads(Path(f"metrics/evaluate/{benchmark}.json").read_text())
     assert list(content) == [benchmark]
     return content[benchmark]
 
@@ -127,7 +127,7 @@ def test_every_protocol(project, benchmark, rows, names, curves) -> None:
     assert set(rows) <= set(values)
     if benchmark != "cameras":
         assert set(values) == set(rows)
-    intervals = json.loads(Path(f"metrics/{benchmark}.intervals.json").read_text())[benchmark]
+    intervals = json.loads(Path(f"metrics/evaluate/{benchmark}.intervals.json").read_text())[benchmark]
     for row, cells in values.items():
         assert set(names) <= set(cells)
         assert set(intervals[row]) == set(cells)
@@ -169,7 +169,7 @@ def test_equal_inputs_give_equal_bytes_in_sorted_order(project) -> None:
             for path in sorted(Path(folder).rglob("*.*"))
         })  # fmt: skip
     assert files[0] == files[1]
-    text = Path("metrics/every.json").read_text()
+    text = Path("metrics/evaluate/every.json").read_text()
     assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"
     values = [value for cells in metrics("every").values() for value in cells.values()]
     assert all(value == round(value, 6) for value in values)

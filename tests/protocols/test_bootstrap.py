@@ -31,7 +31,7 @@ def test_each_replicate_is_the_curve_of_its_repeated_pairs() -> None:
     curves = curves_of(scores, same, left, right, 9, resampling)
     for k, weight in enumerate(resampling.weights(9).astype(int)):
         times = np.where(same, weight[left], weight[left] * weight[right])
-        roc = Scores.of(np.repeat(scores, times), np.repeat(same, times)).roc
+        roc = Scores(np.repeat(scores, times), np.repeat(same, times)).roc
         assert curves.auc()[k] == pytest.approx(roc.auc(), abs=1e-5)
         assert curves.eer()[k] == pytest.approx(roc.eer(), abs=1e-5)
         for far in (0.05, 0.1, 0.5):
@@ -91,7 +91,7 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         scores = random.normal(size=len(same)) + same * (1.5 + easy[person[first]])
         scores = scores.astype(np.float32)
         curves = curves_of(scores, same, person[first], person[second], people, resampling)
-        areas.append(Scores.of(scores, same).roc.auc())
+        areas.append(Scores(scores, same).roc.auc())
         intervals.append(_bootstrap.percentiles(curves.auc()))
     truth = np.mean(areas)
     covered = np.mean([low <= truth <= high for low, high in intervals])

@@ -21,10 +21,10 @@ def test_tar(file) -> None:
             checked += insightface(data, name.removesuffix("_npts_drop"))
         if name.endswith("__scores"):
             key = name.removesuffix("scores") + "tar_at_1e-6..1e-1"
-            nearest(Scores.of(data[name], data["label"] == 1), data[key], 1e-12)
+            nearest(Scores(data[name], data["label"] == 1), data[key], 1e-12)
             checked += 1
     if "tar_percent" in data:
-        piles = Scores.of(data["score"], data["label"] == 1)
+        piles = Scores(data["score"], data["label"] == 1)
         assert_percent(piles, data["tar_percent"])
         if "fpr_flipped" in data:
             far, tar = piles.bends
@@ -36,7 +36,7 @@ def test_tar(file) -> None:
 
 def insightface(data, case: str) -> int:
     scores, same = data[f"{case}_scores"], data[f"{case}_labels"] == 1
-    piles = Scores.of(scores, same)
+    piles = Scores(scores, same)
     nearest(piles, data[f"{case}_tar_1e-6_to_1e-1"], 1e-12)
     assert_percent(piles, data[f"{case}_tar_percent_2dp"])
     assert piles.roc.auc() == pytest.approx(float(data[f"{case}_auc"]), abs=1e-12)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 
+from stages.protocols import _counting
 from stages.protocols._roc import Scores, thinned
 
 FAR = [1e-4, 1e-3, 0.01, 0.1, 0.3, 1.0]
@@ -37,7 +38,7 @@ def case(request) -> tuple[np.ndarray, np.ndarray]:
 
 def test_corners_lie_on_sklearns_whole_curve(case) -> None:
     scores, same = case
-    roc = Scores.of(scores, same).roc
+    roc = Scores(scores, same).roc
     fpr, tpr, _ = roc_curve(same, scores, drop_intermediate=False)
     points = set(zip(np.rint(fpr * roc.impostors), np.rint(tpr * roc.genuine), strict=True))
     assert set(zip(roc.false.tolist(), roc.true.tolist(), strict=True)) <= points
@@ -50,9 +51,7 @@ def test_corners_lie_on_sklearns_whole_curve(case) -> None:
 
 def test_auc_is_sklearns(case) -> None:
     scores, same = case
-    assert Scores.of(scores, same).roc.auc() == pytest.approx(
-        roc_auc_score(same, scores), abs=1e-12
-    )
+    assert Scores(scores, same).roc.auc() == pytest.approx(roc_auc_score(same, scores), abs=1e-12)
 
 
 @pytest.mark.parametrize("far", FAR)
@@ -62,7 +61,7 @@ def test_tar_at_most_by_trying_every_threshold(case, far: float) -> None:
     for threshold in np.append(scores, np.inf):
         if np.mean(scores[~same] >= threshold) <= far + 1e-12:
             best = max(best, np.mean(scores[same] >= threshold))
-    assert Scores.of(scores, same).roc.tar(far) == best
+    assert Scores(scores, same).roc.tar(far) == best
 
 
 @pytest.mark.parametrize("far", FAR)
@@ -72,7 +71,7 @@ def test_tar_nearest_is_the_references(case, far: float) -> None:
     fpr, tpr, _ = roc_curve(same, scores)
     fpr, tpr = np.flipud(fpr), np.flipud(tpr)
     nearest = min(enumerate(np.abs(fpr - far)), key=lambda pair: pair[1])[0]
-    assert Scores.of(scores, same).tar_nearest(far) == pytest.approx(tpr[nearest], abs=1e-12)
+    assert Scores(scores, same).tar_nearest(far) == pytest.approx(tpr[nearest], abs=1e-12)
 
 
 def test_eer_where_sklearns_curve_crosses_the_diagonal(case) -> None:
@@ -82,26 +81,26 @@ def test_eer_where_sklearns_curve_crosses_the_diagonal(case) -> None:
     x = (fpr[:-1, None] * (1 - steps) + fpr[1:, None] * steps).ravel()
     y = (tpr[:-1, None] * (1 - steps) + tpr[1:, None] * steps).ravel()
     expected = x[np.argmin(np.abs(x - (1 - y)))]
-    assert Scores.of(scores, same).roc.eer() == pytest.approx(expected, abs=1e-3)
+    assert Scores(scores, same).roc.eer() == pytest.approx(expected, abs=1e-3)
 
 
 def test_eer_by_hand() -> None:
     """Two of four impostors lie above one of four genuine pairs: FAR = FNMR = 1/4."""
     scores = np.array([9, 8, 7, 3, 5, 2, 1, 0], np.float32)
     same = np.array([1, 1, 1, 1, 0, 0, 0, 0], bool)
-    assert Scores.of(scores, same).roc.eer() == 0.25
+    assert Scores(scores, same).roc.eer() == 0.25
 
 
 def test_a_target_below_one_impostor_gives_the_pairs_above_all_impostors() -> None:
     scores = np.array([0.9, 0.5, 0.7, 0.1], np.float32)
     same = np.array([1, 1, 0, 0], bool)
-    assert Scores.of(scores, same).roc.tar(1e-6) == 0.5
+    assert Scores(scores, same).roc.tar(1e-6) == 0.5
 
 
 @pytest.mark.parametrize(("scores", "same"), [([0.1, 0.2], [1, 1]), ([0.1, np.nan], [1, 0])])
 def test_what_is_no_curve(scores, same) -> None:
     with pytest.raises(ValueError, match="pairs|number"):
-        Scores.of(np.array(scores), np.array(same, bool))
+        Scores(np.array(scores), np.array(same, bool))
 
 
 def test_histogram_counts_every_pair() -> None:
@@ -109,7 +108,7 @@ def test_histogram_counts_every_pair() -> None:
     scores = random.uniform(-1, 1, 999).astype(np.float32)
     scores[:2] = -1.0000001, 1.0000001  # a cosine may be rounded past its ends
     same = random.random(999) < 0.3
-    table = Scores.of(scores, same).histogram()
+    table = Scores(scores, same).histogram()
     genuine = table["kind"] == "genuine"
     expected, edges = np.histogram(scores[same].clip(-1, 1), bins=50, range=(-1, 1))
     np.testing.assert_array_equal(table["count"][genuine], expected)
@@ -127,3 +126,24 @@ def test_thinning_leaves_points_out_and_moves_none() -> None:
     assert np.all(np.diff(shown) > 0)
     assert np.max(np.diff(y[shown])) < 0.01  # no visible hole
     np.testing.assert_array_equal(thinned(x[:500], y[:500], []), np.arange(500))
+
+
+@pytest.mark.parametrize("step", [0, 0.01])
+def test_counting_in_buckets_is_exact(step: float, monkeypatch) -> None:
+    """Crowded buckets, equal scores, and values at both ends of the range."""
+    monkeypatch.setattr(_counting, "SORTED", 100)
+    monkeypatch.setattr(_counting, "BUCKETS", 64)
+    monkeypatch.setattr(_counting, "BLOCK", 1000)
+    random = np.random.default_rng(0)
+    scores = random.normal(size=5000)
+    scores = (np.round(scores / step) * step if step else scores).astype(np.float32)
+    values = np.unique(np.concatenate([random.choice(scores, 300), [scores.min(), scores.max()]]))
+    less, at_most = _counting.counts_below(scores, values)
+    np.testing.assert_array_equal(less, [np.sum(scores < value) for value in values])
+    np.testing.assert_array_equal(at_most, [np.sum(scores <= value) for value in values])
+    same = random.random(5000) < 0.3
+    in_buckets = Scores(scores, same).roc
+    monkeypatch.setattr(_counting, "SORTED", 10_000)
+    by_sorting = Scores(scores, same).roc
+    np.testing.assert_array_equal(in_buckets.false, by_sorting.false)
+    np.testing.assert_array_equal(in_buckets.true, by_sorting.true)

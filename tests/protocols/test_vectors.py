@@ -44,7 +44,8 @@ def test_unit_rows_and_zeros() -> None:
 
 
 def test_search_against_sorting(monkeypatch) -> None:
-    monkeypatch.setattr(_vectors, "BLOCK_CELLS", 100)
+    monkeypatch.setattr(_vectors, "SEARCH_CELLS", 100)
+    monkeypatch.setattr(_vectors, "FEWEST_ROWS", 1)
     random = np.random.default_rng(1)
     probes, gallery = unit(random.normal(size=(50, 6))), unit(random.normal(size=(20, 6)))
     mate = random.integers(-1, 20, 50)

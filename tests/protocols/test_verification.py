@@ -24,7 +24,8 @@ def labelled(random, people: int = 6, images: int = 5):
 
 
 def test_every_pair_once_first_at_r1_second_at_r2(monkeypatch) -> None:
-    monkeypatch.setattr(_vectors, "BLOCK_CELLS", 100)
+    monkeypatch.setattr(_vectors, "SEARCH_CELLS", 100)
+    monkeypatch.setattr(_vectors, "FEWEST_ROWS", 1)
     person, arrays, rows = labelled(np.random.default_rng(0))
     results = all_pairs.evaluate(
         rows, made.tables(), made.index(30, label=person), all_pairs.Params(), made.RESAMPLING

@@ -1,0 +1,205 @@
+"""Evaluation against the published algorithms, written as their scripts write them.
+
+Features are random: speed and equal results are compared, no accuracy is meant.
+"""
+
+from __future__ import annotations
+
+import heapq
+
+import numpy as np
+from sklearn.metrics import auc, roc_curve
+from sklearn.preprocessing import normalize
+
+from benchmarks._measure import Row, alternate
+from stages.descriptors import norm
+from stages.descriptors._pooling import Templates
+from stages.protocols import pairs
+from stages.protocols._roc import Scores
+from stages.protocols._search import search
+from stages.protocols._vectors import pair_scores, positions, unit
+
+# IJB-C
+IMAGES, TEMPLATES, PAIRS, GENUINE = 469_375, 23_124, 15_658_489, 19_557
+GALLERY, PROBES = 3_531, 19_593
+DIMENSIONS = 512
+FAR = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
+
+
+def rows() -> list[Row]:
+    random = np.random.default_rng(0)
+    return [
+        tenfold(random),
+        pair_list(random),
+        roc(random),
+        pooling(random),
+        identification(random),
+    ]
+
+
+def vectors(random: np.random.Generator, count: int) -> np.ndarray:
+    return random.standard_normal((count, DIMENSIONS), dtype=np.float32)
+
+
+def tenfold(random: np.random.Generator) -> Row:
+    """LFW: 6,000 pairs, 400 thresholds; raw embeddings in, accuracy of ten folds out."""
+    same = np.tile(np.repeat([True, False], 300), 10)
+    first, second = vectors(random, 6000), vectors(random, 6000)
+    second[same] += 0.3 * first[same]
+    fold = pairs.folds_of(len(same), 10)
+    params = pairs.Params()
+
+    def ours() -> np.ndarray:
+        return pairs.folds_accuracy(pairs.distances(first, second, fold, params), same, fold)[0]
+
+    def theirs() -> np.ndarray:
+        x, y = (normalize(side.astype(np.float64)) for side in (first, second))
+        distance = np.sum(np.square(x - y), axis=1)
+        accuracy = np.zeros(10)
+        for k, test in enumerate(np.array_split(np.arange(len(same)), 10)):
+            train = np.setdiff1d(np.arange(len(same)), test)
+            on_train = [told(t, distance[train], same[train])[2] for t in pairs.THRESHOLDS]
+            on_test = [told(t, distance[test], same[test]) for t in pairs.THRESHOLDS]
+            accuracy[k] = on_test[int(np.argmax(on_train))][2]
+        return accuracy
+
+    np.testing.assert_array_equal(ours(), theirs())
+    fast, plain = alternate(ours, theirs)
+    return Row("ten-fold accuracy, LFW", fast, plain, 15, 21, None, "6,000 pairs, 512-d, equal")
+
+
+def told(threshold: float, distance: np.ndarray, same: np.ndarray) -> tuple[float, float, float]:
+    """TPR, FPR and accuracy at one threshold, as insightface counts them."""
+    accepted = np.less(distance, threshold)
+    true = np.sum(np.logical_and(accepted, same))
+    false = np.sum(np.logical_and(accepted, np.logical_not(same)))
+    right = np.sum(np.logical_and(np.logical_not(accepted), np.logical_not(same)))
+    missed = np.sum(np.logical_and(np.logical_not(accepted), same))
+    return true / (true + missed), false / (false + right), (true + right) / len(distance)
+
+
+def pair_list(random: np.random.Generator) -> Row:
+    """IJB-C's list of pairs, a quarter of the templates on each side: 1/16 of the pairs."""
+    enrolled, searched, count = GALLERY // 4, PROBES // 4, PAIRS // 16
+    ids = np.sort(random.choice(10 * TEMPLATES, enrolled + searched, replace=False))
+    order = random.permutation(len(ids))
+    first = np.sort(random.integers(0, enrolled, count))
+    p1 = np.sort(ids[order[:enrolled]])[first]
+    p2 = ids[order[enrolled:]][random.integers(0, searched, count)]
+    single = unit(vectors(random, len(ids)))
+    double = single.astype(np.float64)
+
+    def ours() -> np.ndarray:
+        return pair_scores(single, single, positions(ids, p1), positions(ids, p2))
+
+    def theirs() -> np.ndarray:
+        row_of = np.zeros((max(ids) + 1, 1), dtype=int)
+        for row, template in enumerate(ids):
+            row_of[template] = row
+        score = np.zeros(len(p1))
+        for start in range(0, len(p1), 100_000):
+            some = slice(start, start + 100_000)
+            left, right = double[row_of[p1[some]]], double[row_of[p2[some]]]
+            score[some] = np.sum(left * right, -1).flatten()
+        return score
+
+    np.testing.assert_allclose(ours(), theirs(), atol=1e-6)
+    a, b = single[order[:enrolled]], np.ascontiguousarray(single[order[enrolled:]].T)
+    fast, plain, product = alternate(ours, theirs, lambda: a @ b, rounds=3)
+    note = f"{count:,} pairs (1/16 of IJB-C); {fast / product:.1f}x its matrix product"
+    return Row("scores of a list of pairs", fast, plain, 50, 150, product / fast, note)
+
+
+def roc(random: np.random.Generator) -> Row:
+    """TAR at six FARs and AUC of a quarter of IJB-C's scores."""
+    count, genuine = PAIRS // 4, GENUINE // 4
+    scores = (0.15 * random.standard_normal(count, dtype=np.float32)).astype(np.float32)
+    same = np.zeros(count, bool)
+    same[random.choice(count, genuine, replace=False)] = True
+    scores[same] += 0.5
+    label = same.astype(int)
+
+    def ours() -> tuple[list[float], float]:
+        curve = Scores(scores, same).roc
+        return [curve.tar(x) for x in FAR], curve.auc()
+
+    def theirs() -> tuple[list[float], float]:
+        fpr, tpr, _ = roc_curve(label, scores)
+        return [tpr[np.searchsorted(fpr, x, side="right") - 1] for x in FAR], auc(fpr, tpr)
+
+    (tars, area), (expected, their_area) = ours(), theirs()
+    np.testing.assert_allclose(tars, expected, atol=2 / genuine)
+    np.testing.assert_allclose(area, their_area, atol=1e-9)
+    fast, plain, once = alternate(ours, theirs, lambda: scores.sum(), rounds=3)
+    note = f"{count:,} scores (1/4 of IJB-C); theirs: scikit-learn; limit: one pass"
+    return Row("TAR at six FARs and AUC", fast, plain, 40, 94, once / fast, note)
+
+
+def pooling(random: np.random.Generator) -> Row:
+    """IJB-C's images to templates; the published loop runs on every 20th template."""
+    some = vectors(random, IMAGES // 16 + 1)
+    embedding = np.tile(some, (16, 1))[:IMAGES]
+    template = np.sort(
+        np.concatenate([np.arange(TEMPLATES), random.integers(0, TEMPLATES, IMAGES - TEMPLATES)])
+    )
+    media = template * 8 + random.integers(0, 8, IMAGES)  # fmt: skip
+    table = {"record": np.arange(IMAGES), "template": template, "media": media,
+             "score": np.ones(IMAGES, np.float32)}  # fmt: skip
+    share = 20
+
+    def ours() -> np.ndarray:
+        templates = Templates.of(table, table["record"])
+        return norm.describe(embedding, None, templates, None, None, norm.Params(flip=False))[1]
+
+    def theirs() -> np.ndarray:
+        chosen = np.unique(template)[::share]
+        features = np.zeros((len(chosen), DIMENSIONS))
+        for count, one in enumerate(chosen):
+            (mine,) = np.where(template == one)
+            own, own_media = embedding[mine], media[mine]
+            means = []
+            for medium, images in zip(*np.unique(own_media, return_counts=True), strict=True):
+                (inside,) = np.where(own_media == medium)
+                if images == 1:
+                    means.append(own[inside])
+                else:
+                    means.append(np.mean(own[inside], axis=0, keepdims=True))
+            features[count] = np.sum(np.array(means), axis=0)
+        return features
+
+    np.testing.assert_allclose(ours()[::share], theirs(), atol=1e-4)
+    fast, plain, once = alternate(ours, theirs, lambda: embedding.sum(), rounds=3)
+    note = f"IJB-C, {IMAGES:,} images; theirs: 1/{share} of the templates, times {share}"
+    return Row("pooling of templates", fast, share * plain, 100, 260, once / fast, note)
+
+
+def identification(random: np.random.Generator) -> Row:
+    """IJB-C's galleries as one, half of the templates on each side: a quarter of the scores."""
+    entries, searches = GALLERY // 2, PROBES // 2
+    mate = random.integers(0, entries, searches)
+    gallery = vectors(random, entries)
+    probes = unit(vectors(random, searches) + 0.25 * gallery[mate])
+    gallery = unit(gallery)
+    alarms = [int(np.ceil(searches * x)) for x in (0.01, 0.1)]
+    queries, entered = probes.astype(np.float64), gallery.astype(np.float64)
+
+    def ours() -> list[float]:
+        found = search(probes, gallery, mate, keep=max(alarms))
+        hits = [np.mean(found.rank <= k) for k in (1, 5, 10)]
+        return hits + [np.mean(found.own > found.highest[k - 1]) for k in alarms]
+
+    def theirs() -> list[float]:
+        similarity = np.dot(queries, entered.T)
+        order = np.argsort(-similarity)
+        ranks = [np.mean([mate[i] in order[i, :k] for i in range(searches)]) for k in (1, 5, 10)]
+        own = similarity[np.arange(searches), mate].copy()
+        similarity[np.arange(searches), mate] = -2
+        wrong = similarity[np.where(similarity > -2.0)]
+        highest = heapq.nlargest(max(alarms), wrong)
+        return ranks + [np.mean(own > highest[k - 1]) for k in alarms]
+
+    np.testing.assert_allclose(ours(), theirs(), atol=2 / searches)
+    columns = np.ascontiguousarray(gallery.T)
+    fast, plain, product = alternate(ours, theirs, lambda: probes @ columns, rounds=2)
+    note = f"{searches:,} searches of {entries:,} entries; {fast / product:.1f}x its matrix product"
+    return Row("1:N search, merged", fast, plain, 15, 20, product / fast, note)
