@@ -102,8 +102,8 @@ def lists(image_set: str, random: np.random.Generator) -> dict[str, dict[str, np
     }  # fmt: skip
 
 
-def metrics(benchmark: str) -> dict:
-    content = json.loads(Path(f"metrics/evaluate/{benchmark}.json").read_text())
+def metrics(benchmark: str, kind: str = "json") -> dict:
+    content = json.loads(Path(f"metrics/evaluate/{benchmark}.{kind}").read_text())
     assert list(content) == [benchmark]
     return content[benchmark]
 
@@ -127,7 +127,7 @@ def test_every_protocol(project, benchmark, rows, names, curves) -> None:
     assert set(rows) <= set(values)
     if benchmark != "cameras":
         assert set(values) == set(rows)
-    intervals = json.loads(Path(f"metrics/evaluate/{benchmark}.intervals.json").read_text())[benchmark]
+    intervals = metrics(benchmark, "intervals.json")
     for row, cells in values.items():
         assert set(names) <= set(cells)
         assert set(intervals[row]) == set(cells)
