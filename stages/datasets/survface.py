@@ -17,12 +17,14 @@ from stages.core.errors import InputError
 from stages.core.index import UNKNOWN_LABEL
 from stages.core.params import Section
 from stages.datasets._files import read_image, refuse_outside
+from stages.datasets._mat import load_mat
 from stages.datasets._source import Record, Records, Source
 
 TEST_SET = "Face_Identification_Test_Set"
 ORIGIN = f"put QMUL-SurvFace there, with {TEST_SET}/: qmul-survface.github.io"
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 NO_SUBJECT = -1
+LAST_SUBJECT = 2**53  # past it, not every whole number is a float
 
 
 class Params(Section):
@@ -71,16 +73,13 @@ class File(NamedTuple):
 def _listed(tests: Path, role: str) -> tuple[list[File], np.ndarray]:
     """Files and subjects of a list."""
     path = tests / f"{role}_img_ID_pairs.mat"
-    variables = _mat(path)
-    try:
-        cells, ids = variables[f"{role}_set"].ravel(), variables[f"{role}_ids"].ravel()
-        names = [str(np.asarray(cell).ravel()[0]) for cell in cells]
-    except (KeyError, AttributeError, IndexError):
-        problem = f"no cell array {role}_set of file names with {role}_ids"
-        raise InputError(path, problem, ORIGIN) from None
-    if len(names) != len(ids):
-        raise InputError(path, f"{len(names)} names with {len(ids)} ids", ORIGIN)
-    if ids.dtype.kind not in "iuf" or (ids != np.floor(ids)).any() or (ids < 0).any():
+    variables = load_mat(path, ORIGIN)
+    names, ids = variables.get(f"{role}_set"), variables.get(f"{role}_ids")
+    if not (isinstance(names, list) and all(isinstance(name, str) and name for name in names)):
+        raise InputError(path, f"no cell array {role}_set of file names", ORIGIN)
+    if not isinstance(ids, np.ndarray) or len(names) != len(ids):
+        raise InputError(path, f"no array {role}_ids of {len(names)} subjects", ORIGIN)
+    if not ((ids >= 0) & (ids < LAST_SUBJECT) & (ids == np.floor(ids))).all():
         raise InputError(path, f"{role}_ids are not whole numbers from 0", ORIGIN)
     files = [File(f"{role}/{name}", path, f"entry {n}") for n, name in enumerate(names, 1)]
     for name, file in zip(names, files, strict=True):
@@ -93,17 +92,3 @@ def _found(folder: Path) -> list[File]:
         raise InputError(folder, "folder not found", ORIGIN)
     names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
     return [File(f"{folder.name}/{name}", folder, name) for name in names]
-
-
-def _mat(path: Path) -> dict[str, np.ndarray]:
-    from scipy.io import loadmat
-
-    try:
-        return loadmat(path)
-    except FileNotFoundError:
-        raise InputError(path, "file not found", ORIGIN) from None
-    except NotImplementedError:
-        problem = "a MATLAB 7.3 file"
-        raise InputError(path, problem, "save it in MATLAB with `save -v7`") from None
-    except Exception as fault:  # a damaged file fails in a dozen ways, none of them ours
-        raise InputError(path, f"not a MATLAB file ({fault})", ORIGIN) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -361,3 +362,20 @@ def test_mxnet_failing_is_named(tmp_path: Path) -> None:
     data[int(idx.read_text().splitlines()[1].split()[1])] ^= 1
     rec.write_bytes(data)
     assert fault(tmp_path, "mxnet").record == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_damage_is_named_or_harmless(tmp_path_factory: pytest.TempPathFactory, data) -> None:
+    """Bytes changed or cut anywhere, in either file: an InputError, or records; nothing else."""
+    folder = insightface(tmp_path_factory.mktemp("pack"), [0, 1, 2, 1])
+    file = folder / data.draw(st.sampled_from(["train.rec", "train.idx"]))
+    content = bytearray(file.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(content) - 1))
+        content[at] = data.draw(st.integers(0, 255))
+    file.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+    if data.draw(st.booleans()):
+        (folder / "train.idx").unlink()
+    with suppress(InputError):
+        assert len(list(read(folder, Params()).records)) <= 7
