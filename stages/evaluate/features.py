@@ -28,6 +28,7 @@ class Features:
         self.folder = folder
         self.images = images
         self.templates = templates
+        self.arrays: dict[Path, np.ndarray] = {}
 
     def path(self, model: str, name: str) -> Path:
         return self.folder / model / f"{name}.npy"
@@ -38,6 +39,8 @@ class Features:
     def read(self, model: str, name: str) -> np.ndarray:
         """Raise InputError if the array is missing, unreadable, of other length or not finite."""
         path = self.path(model, name)
+        if path in self.arrays:
+            return self.arrays[path]
         try:
             array = np.load(path, mmap_mode="r")
         except FileNotFoundError:
@@ -49,6 +52,7 @@ class Features:
             raise InputError(path, f"{len(array)} rows, not {expected}", REMEDY)
         if not np.isfinite(np.sum(array, dtype=np.float64)):
             raise InputError(path, "holds values that are not finite", "train the model anew")
+        self.arrays[path] = array
         return array
 
 

@@ -142,16 +142,18 @@ class Scores:
 
 
 def thinned(x: np.ndarray, y: np.ndarray, kept: list[int], most: int = MOST_POINTS) -> np.ndarray:
-    """Which points of a rising curve to draw: at most `most`, `kept` and both ends among them.
+    """Which points of a rising curve to draw: at most `most`, `kept` and its ends among them.
 
     Half of the others are spread evenly over log(x), for DET plots, half over y. Points are left
-    out, never moved.
+    out, never moved; of equal points the first stays.
     """
-    if len(x) <= most:
-        return np.arange(len(x))
-    chosen = {0, len(x) - 1, *kept}
+    new = np.append(True, (np.diff(x) > 0) | (np.diff(y) > 0))
+    if np.sum(new) <= most:
+        return np.flatnonzero(new)
+    first = np.maximum.accumulate(np.where(new, np.arange(len(x)), 0))
+    chosen = {0, int(first[-1]), *first[kept].tolist()}
     room = (most - len(chosen)) // 2
     lowest = max(x[x > 0].min(initial=1), 1e-12)
     by_x = np.searchsorted(x, np.geomspace(lowest, x[-1], room))
     by_y = np.searchsorted(y, np.linspace(y[0], y[-1], room))
-    return np.array(sorted(chosen | set(by_x.tolist()) | set(by_y.tolist())))
+    return np.array(sorted(chosen | set(first[by_x].tolist()) | set(first[by_y].tolist())))

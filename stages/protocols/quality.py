@@ -18,6 +18,7 @@ from stages.protocols._bootstrap import Resampling, percentiles, resampled_roc, 
 from stages.protocols._result import Result, measure
 from stages.protocols._roc import Scores
 from stages.protocols._rows import Rows
+from stages.protocols._subjects import image_subjects
 from stages.protocols._tables import Tables
 from stages.protocols._vectors import positions, unit
 
@@ -43,7 +44,7 @@ def evaluate(
     confidences = {"norm": (full, "norm")} | {
         row: (model, "kappa") for row, model in rows.heads.items()
     }
-    images, people, method = _images(index, resampling)
+    images, people, method = _images(tables, index, resampling)
     results = {}
     for row, (model, name) in confidences.items():
         confidence = rows.read(model, name)
@@ -62,14 +63,18 @@ def evaluate(
     return results
 
 
-def _images(index: Index, resampling: Resampling) -> tuple[np.ndarray, np.ndarray, str]:
+def _images(
+    tables: Tables, index: Index, resampling: Resampling
+) -> tuple[np.ndarray, np.ndarray, str]:
     """Rows of distinct images, who is on each, and how intervals are found.
 
     Where no person is known, as in packs, each image stands for itself.
     """
-    images = np.sort(np.unique(np.asarray(index.sha1, str), return_index=True)[1])
-    people, what = np.asarray(index.label, np.int64)[images], "subjects"
-    if np.all(people == UNKNOWN_LABEL):
+    if "templates" in tables or np.any(np.asarray(index.label) != UNKNOWN_LABEL):
+        images, people = image_subjects(tables, index)
+        what = "subjects"
+    else:
+        images = np.sort(np.unique(np.asarray(index.sha1, str), return_index=True)[1])
         people, what = images, "images"
     groups = resampling.grouped(people)[1]
     return images, people, resampling.method(len(np.unique(people)), what, groups)

@@ -48,7 +48,7 @@ def evaluate(
     place = positions(index.record, listed["record"])
     role, subject = np.asarray(listed["role"], str), np.asarray(listed["subject"], np.int64)
     place, role, subject = place[place >= 0], role[place >= 0], subject[place >= 0]
-    _check(tables, role, subject)
+    _check(tables, index, role, subject)
     embeddings = {size: rows.read(model, "embedding") for size, model in rows.sizes.items()}
     chosen = {"trunk": np.full(len(index), FULL_SIZE)} | {
         f"{indicator}+{rule}": chosen_size(
@@ -222,7 +222,10 @@ def _above(grid: np.ndarray, scores: np.ndarray, group: np.ndarray, groups: int)
     return np.cumsum(cells[:, ::-1], axis=1)[:, ::-1][:, 1:]
 
 
-def _check(tables: Tables, role: np.ndarray, subject: np.ndarray) -> None:
+def _check(tables: Tables, index: Index, role: np.ndarray, subject: np.ndarray) -> None:
+    if np.all(index.width == FULL_SIZE) and np.all(index.height == FULL_SIZE):
+        problem = f"all images are {FULL_SIZE}x{FULL_SIZE}: crops, whose own sizes are lost"
+        raise tables.error("surveillance", problem, remedy="set `align: none` for this data set")
     for one in ("gallery", "mated", "unmated"):
         if not np.any(role == one):
             raise tables.error("surveillance", f"no {one} images")

@@ -126,6 +126,10 @@ def test_thinning_leaves_points_out_and_moves_none() -> None:
     assert np.all(np.diff(shown) > 0)
     assert np.max(np.diff(y[shown])) < 0.01  # no visible hole
     np.testing.assert_array_equal(thinned(x[:500], y[:500], []), np.arange(500))
+    twice = thinned(np.repeat(x, 2), np.repeat(y, 2), [7, 9135])
+    assert len(twice) <= 500
+    assert {0, 6, 9134, 17_998} <= set(twice.tolist())
+    assert np.all(twice % 2 == 0)
 
 
 @pytest.mark.parametrize("step", [0, 0.01])

@@ -123,6 +123,9 @@ def test_without_roles_or_mates_is_an_error() -> None:
     columns["subject"][np.flatnonzero(columns["role"] == "mated")[0]] = 12345
     with pytest.raises(InputError, match="mated person 12345 has no gallery image"):
         surveillance.evaluate(rows, listed, index, surveillance.Params(), made.RESAMPLING)
+    crops = made.index(len(index))
+    with pytest.raises(InputError, match="all images are 112x112: .* Remedy: set `align: none`"):
+        surveillance.evaluate(rows, listed, crops, surveillance.Params(), made.RESAMPLING)
     columns["role"][columns["role"] == "unmated"] = "gallery"
     with pytest.raises(InputError, match="no unmated images"):
         surveillance.evaluate(rows, listed, index, surveillance.Params(), made.RESAMPLING)
