@@ -18,7 +18,6 @@ import numpy as np
 from stages.core.errors import InputError
 from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL, Index, read_index, write_index
 from stages.datasets._encoded import decode, inspect
-from stages.datasets._resize import resize
 from stages.datasets._zip import ZipShard
 
 MOST_FILES = 5_000  # images kept as files of their own
@@ -223,28 +222,17 @@ class ImageStore:
             remedy = "replace or remove that image"
             raise InputError(self.folder / self.index.path[row], str(fault), remedy, name) from None
 
-    def images(
-        self, rows: Sequence[int], size: int | None = None, resampler: str = "opencv_linear"
-    ) -> np.ndarray:
+    def images(self, rows: Sequence[int]) -> np.ndarray:
         """The images of `rows`, uint8 [n, height, width, 3], RGB.
-
-        Args:
-            size: pixels of a side; images of another size are resized. None where all are of one
-                size, which they keep.
-            resampler: a name in RESAMPLERS of `_resize`.
 
         Raises:
             InputError: an image cannot be decoded.
-            ValueError: sizes differ and no `size` is given.
+            ValueError: they are of several sizes, or none.
         """
-        shapes = np.stack([self.index.height[rows], self.index.width[rows]], axis=1)
-        if size is None and len(np.unique(shapes, axis=0)) != 1:
-            raise ValueError("images of several sizes, or none: give the size they are to have")
-        height, width = shapes[0] if size is None else (size, size)
-        batch = np.empty((len(rows), height, width, 3), np.uint8)
-        for row, shape, out in zip(rows, shapes, batch, strict=True):
-            if tuple(shape) == (height, width):
-                self.image(row, out)
-            else:
-                out[:] = resize(self.image(row), size, resampler)
+        sizes = np.unique(np.stack([self.index.height[rows], self.index.width[rows]], 1), axis=0)
+        if len(sizes) != 1:
+            raise ValueError(f"{len(rows)} images of {len(sizes)} sizes: no batch")
+        batch = np.empty((len(rows), *sizes[0], 3), np.uint8)
+        for row, out in zip(rows, batch, strict=True):
+            self.image(row, out)
         return batch
