@@ -45,12 +45,12 @@ def write_surveillance(folder: Path, people: dict[int, list[np.ndarray]], settin
 
 
 def _shrunk(image: np.ndarray, rng: np.random.Generator, settings: Params) -> np.ndarray:
-    """Shorter side drawn from smallest..largest (its logarithm evenly), aspect kept."""
-    low, high = np.log(settings.smallest), np.log(settings.largest + 1)
-    short = min(settings.largest, int(np.exp(rng.uniform(low, high))))
+    """Aspect kept, sides from smallest to largest, the logarithm of the shorter drawn evenly."""
     height, width = image.shape
-    scale = short / min(height, width)
-    longest = min(settings.largest, round(max(height, width) * scale))
+    aspect = max(height, width) / min(height, width)
+    low, high = settings.smallest, max(settings.smallest, int(settings.largest / aspect))
+    short = min(high, int(np.exp(rng.uniform(np.log(low), np.log(high + 1)))))
+    longest = min(settings.largest, round(short * aspect))
     size = (short, longest) if width < height else (longest, short)
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
