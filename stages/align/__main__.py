@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -45,7 +46,7 @@ def main(image_set: str) -> None:
     write_counts(METRICS / f"{image_set}.json", image_set, len(store), left_out)
 
 
-def _progress(images, image_set: str, count: int):
+def _progress(images: Iterable, image_set: str, count: int) -> Iterable:
     return tqdm(images, image_set, count, unit="image", file=sys.stderr, disable=None)
 
 
