@@ -76,19 +76,26 @@ def write_table(path: Path, columns: dict[str, np.ndarray]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    arrays = []
-    for values in columns.values():
-        values = np.asarray(values)
-        if values.ndim == 2:
-            flat = pa.array(values.reshape(-1))
-            arrays.append(pa.FixedSizeListArray.from_arrays(flat, values.shape[1]))
-        elif values.dtype.kind in "OUT":
-            arrays.append(pa.array([str(v) for v in values], pa.string()))
-        else:
-            arrays.append(pa.array(values))
-    table = pa.table(arrays, names=list(columns))
+    table = pa.table([_to_arrow(np.asarray(c)) for c in columns.values()], names=list(columns))
     with atomic_file(path) as scratch:
         pq.write_table(table, scratch, compression="none", store_schema=False)
+
+
+def _to_arrow(values: np.ndarray):
+    """By its buffers: pyarrow's own conversions import pandas, half a second of every stage."""
+    import pyarrow as pa
+
+    if values.ndim == 2:
+        return pa.FixedSizeListArray.from_arrays(_to_arrow(values.reshape(-1)), values.shape[1])
+    if values.dtype.kind in "OUT":
+        texts = [str(value).encode() for value in values]
+        ends = np.cumsum([0, *map(len, texts)], dtype=np.int64)
+        buffers, kind = [ends, b"".join(texts)], pa.large_string()
+    elif values.dtype == bool:
+        buffers, kind = [np.packbits(values, bitorder="little")], pa.bool_()
+    else:
+        buffers, kind = [np.ascontiguousarray(values)], pa.from_numpy_dtype(values.dtype)
+    return pa.Array.from_buffers(kind, len(values), [None, *map(pa.py_buffer, buffers)])
 
 
 def read_table(path: Path) -> dict[str, np.ndarray]:
@@ -97,7 +104,7 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, memory_map=True)
+        table = pq.ParquetFile(path, memory_map=True).read()
     except FileNotFoundError:
         raise InputError(path, "file not found", "run the stage that writes it") from None
     except pa.ArrowInvalid as fault:
@@ -106,14 +113,29 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
 
 
 def _to_numpy(column, rows: int) -> np.ndarray:
+    """By its buffers, for the same reason."""
     import pyarrow as pa
 
-    column = column.combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-    if pa.types.is_fixed_size_list(column.type) or pa.types.is_list(column.type):
-        values = column.flatten().to_numpy(zero_copy_only=False)
-        return values.reshape(rows, -1) if rows else values.reshape(0, 10)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        return np.array(column.to_pylist(), dtype=object)
-    return column.to_numpy(zero_copy_only=False)
+    kind = column.type
+    pieces = [_piece(chunk) for chunk in column.chunks]
+    if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
+        return np.concatenate(pieces).reshape(rows, -1) if rows else np.empty((0, 10), np.float32)
+    if pa.types.is_string(kind):
+        return np.concatenate([np.empty(0, object), *pieces])
+    return np.concatenate(pieces)
+
+
+def _piece(array) -> np.ndarray:
+    import pyarrow as pa
+
+    if pa.types.is_fixed_size_list(array.type) or pa.types.is_list(array.type):
+        return _piece(array.flatten())
+    if pa.types.is_string(array.type):
+        _, ends, text = array.buffers()
+        ends = np.frombuffer(ends, np.int32)[array.offset : array.offset + len(array) + 1].tolist()
+        data = text.to_pybytes() if text else b""
+        texts = [data[a:b].decode() for a, b in zip(ends, ends[1:], strict=False)]
+        return np.array(texts, object)
+    if pa.types.is_boolean(array.type):
+        return np.from_dlpack(array.cast(pa.uint8())).astype(bool)
+    return np.from_dlpack(array)

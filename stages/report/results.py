@@ -14,7 +14,7 @@ import pandas as pd
 from stages.core.errors import InputError
 from stages.report.params import Headline
 
-METRICS = Path("metrics")
+METRICS = Path("metrics/evaluate")
 CURVES = Path("plots/evaluate")
 REMEDY = "run the stage evaluate of this benchmark"
 CELL = ["benchmark", "row", "metric"]

@@ -27,7 +27,7 @@ RATES = (1e-1, 1e-2, 1e-3)
 def write_results(
     folder: Path, name: str, metrics: dict[str, dict[str, float]], half: float, count: int = 600
 ) -> None:
-    """metrics/<name>.json and its intervals: each value plus and minus `half`."""
+    """metrics/evaluate/<name>.json and its intervals: each value plus and minus `half`."""
     intervals = {
         row: {
             metric: {
@@ -41,9 +41,9 @@ def write_results(
         }
         for row, values in metrics.items()
     }
-    (folder / "metrics").mkdir(parents=True, exist_ok=True)
-    (folder / f"metrics/{name}.json").write_text(json.dumps({name: metrics}))
-    (folder / f"metrics/{name}.intervals.json").write_text(json.dumps({name: intervals}))
+    (folder / "metrics/evaluate").mkdir(parents=True, exist_ok=True)
+    (folder / f"metrics/evaluate/{name}.json").write_text(json.dumps({name: metrics}))
+    (folder / f"metrics/evaluate/{name}.intervals.json").write_text(json.dumps({name: intervals}))
 
 
 def write_verification(folder: Path, name: str, seed: int) -> None:

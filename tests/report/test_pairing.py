@@ -23,7 +23,7 @@ def measured(folder: Path, benchmarks: dict, rows: dict[str, float] | None = Non
     for name in benchmarks:
         values = {row: {"accuracy": v} for row, v in (rows or {"112&112": VALUE}).items()}
         write_results(folder, name, values, HALF, count=6000)
-    cells = read_results(benchmarks, folder / "metrics")
+    cells = read_results(benchmarks, folder / "metrics/evaluate")
     return with_family_means(with_conditions(cells, {"benchmarks": benchmarks, **OPENCV}))
 
 
@@ -109,7 +109,7 @@ def test_two_rows_of_one_quantity_pair_once(tmp_path: Path) -> None:
                          "descriptor": "norm"}}  # fmt: skip
     values = {row: {"tar@far=1e-4": 0.95} for row in ("112&112", "norm")}
     write_results(tmp_path, "ijbc-1to1", values, HALF)
-    cells = with_conditions(read_results(ijb, tmp_path / "metrics"), {"benchmarks": ijb, **OPENCV})
+    cells = with_conditions(read_results(ijb, tmp_path / "metrics/evaluate"), {"benchmarks": ijb, **OPENCV})
     paired = pair(cells, read_published())
     assert len(paired) == 8
     assert set(paired["table"]) == {"ijb"}

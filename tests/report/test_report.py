@@ -62,7 +62,7 @@ def test_a_second_run_gives_the_same_bytes(project: Path, monkeypatch: pytest.Mo
 
 def test_the_summary_is_one_scalar_a_benchmark(project: Path) -> None:
     summary = json.loads((project / "metrics/summary.json").read_text())
-    measured = json.loads((project / "metrics/people_pairs.json").read_text())["people_pairs"]
+    measured = json.loads((project / "metrics/evaluate/people_pairs.json").read_text())["people_pairs"]
     assert list(summary) == ["summary"]
     assert summary["summary"]["people_pairs"] == {"accuracy": measured["112&112"]["accuracy"]}
     assert list(summary["summary"]["people_native"]) == ["auc"]
@@ -87,7 +87,7 @@ def test_the_page_says_that_nothing_pairs_and_what_is_needed(html: str) -> None:
 
 
 def test_the_page_has_values_intervals_and_differences(html: str, project: Path) -> None:
-    measured = json.loads((project / "metrics/people_pairs.json").read_text())["people_pairs"]
+    measured = json.loads((project / "metrics/evaluate/people_pairs.json").read_text())["people_pairs"]
     branch, upsampled = (measured[row]["accuracy"] for row in ("112&7", "upsampled 112&7"))
     line = re.search(r'<th scope="row">112&amp;7</th>.*?</tr>', html, re.DOTALL)[0]
     assert f"<b>{100 * branch:.2f}</b>" in line
@@ -141,7 +141,7 @@ def test_published_cells_stand_in_the_page_of_a_measured_pack(
 def test_a_missing_benchmark_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_project(tmp_path)
     monkeypatch.chdir(tmp_path)
-    Path("metrics/people_1toN.json").unlink()
+    Path("metrics/evaluate/people_1toN.json").unlink()
     with pytest.raises(InputError, match="people_1toN"):
         main()
     assert not Path("plots/report").exists()
@@ -150,7 +150,7 @@ def test_a_missing_benchmark_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_intervals_that_share_no_value_are_apart(tmp_path: Path) -> None:
     values = {"112&7": 0.80, "upsampled 112&7": 0.75, "7&7": 0.70, "upsampled 7&7": 0.69}
     write_results(tmp_path, "b", {r: {"accuracy": v} for r, v in values.items()}, 0.02)
-    wide, narrow = comparisons(read_results(["b"], tmp_path / "metrics"))
+    wide, narrow = comparisons(read_results(["b"], tmp_path / "metrics/evaluate"))
     assert (wide.setting, wide.apart) == ("112&7", True)
     assert (narrow.setting, narrow.apart) == ("7&7", False)
     assert wide.difference == pytest.approx(0.05)

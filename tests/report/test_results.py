@@ -28,7 +28,7 @@ BENCHMARKS = {"b": {"protocol": "pairs", "dataset": "d"}}
 
 def write(folder: Path, values: dict) -> Path:
     write_results(folder, "b", values, 0.01)
-    return folder / "metrics"
+    return folder / "metrics/evaluate"
 
 
 def test_cells_carry_value_interval_and_count(tmp_path: Path) -> None:
