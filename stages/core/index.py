@@ -7,6 +7,7 @@ a second), with a fixed layout and no compression so that equal rows give equal 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,7 @@ def _piece(array) -> np.ndarray:
         _, ends, text = array.buffers()
         ends = np.frombuffer(ends, np.int32)[array.offset : array.offset + len(array) + 1].tolist()
         data = text.to_pybytes() if text else b""
-        texts = [data[a:b].decode() for a, b in zip(ends, ends[1:], strict=False)]
+        texts = [data[a:b].decode() for a, b in pairwise(ends)]
         return np.array(texts, object)
     if pa.types.is_boolean(array.type):
         return np.from_dlpack(array.cast(pa.uint8())).astype(bool)

@@ -109,7 +109,9 @@ def test_two_rows_of_one_quantity_pair_once(tmp_path: Path) -> None:
                          "descriptor": "norm"}}  # fmt: skip
     values = {row: {"tar@far=1e-4": 0.95} for row in ("112&112", "norm")}
     write_results(tmp_path, "ijbc-1to1", values, HALF)
-    cells = with_conditions(read_results(ijb, tmp_path / "metrics/evaluate"), {"benchmarks": ijb, **OPENCV})
+    cells = with_conditions(
+        read_results(ijb, tmp_path / "metrics/evaluate"), {"benchmarks": ijb, **OPENCV}
+    )
     paired = pair(cells, read_published())
     assert len(paired) == 8
     assert set(paired["table"]) == {"ijb"}

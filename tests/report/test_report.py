@@ -16,6 +16,8 @@ from stages.report.page import comparisons, count, percent, points
 from stages.report.results import read_results
 from tests.report.synthetic import write_project, write_results
 
+MEASURED = "metrics/evaluate/people_pairs.json"
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -62,7 +64,7 @@ def test_a_second_run_gives_the_same_bytes(project: Path, monkeypatch: pytest.Mo
 
 def test_the_summary_is_one_scalar_a_benchmark(project: Path) -> None:
     summary = json.loads((project / "metrics/summary.json").read_text())
-    measured = json.loads((project / "metrics/evaluate/people_pairs.json").read_text())["people_pairs"]
+    measured = json.loads((project / MEASURED).read_text())["people_pairs"]
     assert list(summary) == ["summary"]
     assert summary["summary"]["people_pairs"] == {"accuracy": measured["112&112"]["accuracy"]}
     assert list(summary["summary"]["people_native"]) == ["auc"]
@@ -87,7 +89,7 @@ def test_the_page_says_that_nothing_pairs_and_what_is_needed(html: str) -> None:
 
 
 def test_the_page_has_values_intervals_and_differences(html: str, project: Path) -> None:
-    measured = json.loads((project / "metrics/evaluate/people_pairs.json").read_text())["people_pairs"]
+    measured = json.loads((project / MEASURED).read_text())["people_pairs"]
     branch, upsampled = (measured[row]["accuracy"] for row in ("112&7", "upsampled 112&7"))
     line = re.search(r'<th scope="row">112&amp;7</th>.*?</tr>', html, re.DOTALL)[0]
     assert f"<b>{100 * branch:.2f}</b>" in line
