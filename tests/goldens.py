@@ -7,18 +7,40 @@ its kind as a pattern and runs over every file that matches, whatever its name.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 FOLDER = Path(os.environ.get("GOLDEN") or Path(__file__).parent / "golden").resolve()
+ABSENT = "no file of this kind in the folder"  # such a test is not collected (tests/conftest.py)
 COVERED: set[str] = set()
 
+# Kinds whose subject is not built yet.
+NOT_YET_COVERED = (
+    "adaface/augment*",
+    "adaface/backbone_*",
+    "adaface/head_two_steps*",
+    "adaface/keys_*",
+    "btnet/curricularface_*",
+    "coreset/*",
+    "ijb/meta_synth/*/meta/*",
+    "magface/magcosface_parallel*",
+    "magface/splitfc_2rank_gradient*",
+    "magface/toy_imgs_features*",
+    "multiface/block_*",
+    "multiface/hflip_quantisation*",
+    "multiface/kernel_init*",
+    "multiface/net_*",
+    "scf/pfe_g*",
+    "scf/scf_state_dict_keys*",
+)
 
-def golden(*patterns: str, argument: str = "file") -> pytest.MarkDecorator:
-    """Parametrise a test over the golden files that match any of `patterns` (relative globs)."""
+
+def golden(*patterns: str, argument: str = "file") -> Callable:
+    """Mark and parametrise a test over the golden files that match any of `patterns`."""
     COVERED.update(patterns)
     files = sorted({file for pattern in patterns for file in FOLDER.glob(pattern)})
-    return pytest.mark.parametrize(
-        argument, files, ids=[str(file.relative_to(FOLDER)) for file in files]
-    )
+    names = [str(file.relative_to(FOLDER)) for file in files]
+    each = pytest.mark.parametrize(argument, files or [ABSENT], ids=names or ["absent"])
+    return lambda test: pytest.mark.golden(each(test))

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.goldens import ABSENT, FOLDER, NOT_YET_COVERED
+
+
+def pytest_collection_modifyitems(config, items: list[pytest.Item]) -> None:
+    """A golden kind without a file in the folder is no test, rather than a skipped one."""
+    absent = [item for item in items if ABSENT in _parameters(item)]
+    if absent:
+        config.hook.pytest_deselected(items=absent)
+        items[:] = [item for item in items if ABSENT not in _parameters(item)]
+
+
+def _parameters(item: pytest.Item) -> list[object]:
+    values = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return [value for value in values if isinstance(value, str)]
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:
+    """Name the golden files that no test reads yet."""
+    if config.option.markexpr != "golden":
+        return
+    files = sorted({file for kind in NOT_YET_COVERED for file in FOLDER.glob(kind)})
+    terminalreporter.section("golden files of kinds not yet covered")
+    for file in files:
+        terminalreporter.write_line(str(file.relative_to(FOLDER)))
