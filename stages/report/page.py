@@ -141,10 +141,16 @@ def _benchmark(report: Report, name: str, words: dict[tuple[str, str], str]) -> 
             for row, group in mine.groupby("row", sort=False)
         },
         "few": any(FEW in method for method in mine["method"]),
-        "methods": sorted({method.split(";")[0] for method in mine["method"] if method}),
+        "methods": _methods(mine["method"]),
         "maps": report.maps.get(name, []),
         "pictures": report.curves.get(name, []),
     }
+
+
+def _methods(texts: pd.Series) -> list[str]:
+    """What evaluate says of its intervals, each part once, without the mark of few errors."""
+    parts = dict.fromkeys(part.strip() for text in texts for part in text.split(";"))
+    return [part for part in parts if part and not part.startswith(FEW)]
 
 
 def _rows_of(line: Comparison) -> list[str]:

@@ -45,7 +45,11 @@ OTHERS = [
     *("#1d5fa6", "#96cde8", "#b5342b", "#5f6b7a"),
 ]  # rows that are no setting
 PROBABILITIES = [1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99]
-RIDGE = 0.55  # inches from one row of the score picture to the next
+WIDE, HIGH = 4.8, 4.8  # inches of a picture of curves
+LABELS, LEGEND_ROW = 0.68, 0.2  # inches below the axes, and of a line of the legend
+LONG_NAME = 7.5  # letters of a mean name of which four do not fit beside each other
+LABEL_SHARE = 0.1  # of a probit axis that a label takes
+RIDGE = 0.48  # inches from one row of the score picture to the next
 PEAK = 0.85  # height of a histogram in units of that distance
 FACE, GAP, LABEL = 112, 8, 28  # pixels of a face, between faces, and for the number below one
 DARK = 0.55  # above this share of the colour range a number is written in white
@@ -112,7 +116,7 @@ def det(curves: pd.DataFrame) -> Figure:
             x, y = (_probit(curve[k], f) for k, f in zip(["fmr", "fnmr"], floors, strict=True))
             axes.plot(x, y, label=row, **_line(row, curves))
         for axis, floor in zip([axes.xaxis, axes.yaxis], floors, strict=True):
-            marks = [p for p in PROBABILITIES if p >= floor]
+            marks = _marks(floor)
             axis.set_ticks(_probit(marks, floor), [f"{100 * p:g}%" for p in marks])
         axes.set(xlim=_ends(floors[0]), ylim=_ends(floors[1]))
         axes.set(xlabel="false match rate", ylabel="false non-match rate")
@@ -153,8 +157,8 @@ def scores(histograms: pd.DataFrame, rows: Sequence[str]) -> Figure:
     """
     with mpl.rc_context({**STYLE, "axes.grid": False}):
         height = RIDGE * len(rows) + 1.15
-        figure = Figure(figsize=(5.6, height))
-        axes = figure.add_axes((0.18, 0.6 / height, 0.79, RIDGE * len(rows) / height))
+        figure = Figure(figsize=(WIDE, height))
+        axes = figure.add_axes((0.2, 0.6 / height, 0.77, RIDGE * len(rows) / height))
         for place, row in enumerate(rows):
             base = len(rows) - 1 - place
             axes.axhline(base, color="#e6e9ee", linewidth=0.8)
@@ -230,8 +234,8 @@ def _log_curve(curves: pd.DataFrame, x: str, y: str, x_name: str, y_name: str) -
 
 
 def _figure() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(5.6, 5.4))
-    return figure, figure.add_axes((0.135, 0.265, 0.84, 0.715))
+    figure = Figure(figsize=(WIDE, HIGH))
+    return figure, figure.add_axes((0.15, 0.1, 0.81, 0.88))
 
 
 def _line(row: str, curves: pd.DataFrame) -> dict:
@@ -259,7 +263,12 @@ def _legend(axes: Axes) -> None:
     handles = [line for line in axes.lines if line not in upsampled]
     if upsampled:
         handles.append(Line2D([], [], color=GREY, linestyle="--", label=UPSAMPLED))
-    axes.figure.legend(handles=handles, loc="lower center", ncols=4)
+    letters = sum(len(handle.get_label()) for handle in handles) / len(handles)
+    columns = 4 if letters < LONG_NAME else 3
+    axes.figure.legend(handles=handles, loc="lower center", ncols=columns)
+    rows = -(-len(handles) // columns)
+    bottom = (LABELS + LEGEND_ROW * rows) / HIGH
+    axes.set_position((0.15, bottom, 0.81, 0.98 - bottom))
 
 
 def _floor(rates: pd.Series) -> float:
@@ -271,6 +280,17 @@ def _floor(rates: pd.Series) -> float:
 def _probit(rates: Sequence[float], floor: float) -> list[float]:
     normal = NormalDist()
     return [normal.inv_cdf(min(max(float(rate), floor), 1 - floor)) for rate in rates]
+
+
+def _marks(floor: float) -> list[float]:
+    """The PROBABILITIES to label on a probit axis from `floor` on, none too close to the next."""
+    low, high = _ends(floor)
+    kept: list[float] = []
+    for p in reversed([p for p in PROBABILITIES if p >= floor]):
+        (here,) = _probit([p], floor)
+        if not kept or _probit([kept[-1]], floor)[0] - here > LABEL_SHARE * (high - low):
+            kept.append(p)
+    return kept[::-1]
 
 
 def _ends(floor: float) -> tuple[float, float]:

@@ -62,6 +62,16 @@ def test_the_axis_starts_below_the_smallest_rate() -> None:
     assert pictures._floor(pd.Series([0.0, 0.0])) == 0.01
 
 
+@pytest.mark.parametrize("floor", [0.01, 1e-3, 1e-4, 1e-6])
+def test_labels_of_a_probit_axis_do_not_touch(floor: float) -> None:
+    marks = pictures._marks(floor)
+    assert marks == sorted(marks)
+    assert min(marks) >= floor
+    steps = np.diff(norm.ppf(marks)) / np.ptp(pictures._ends(floor))
+    assert steps.min() > pictures.LABEL_SHARE
+    assert len(marks) >= 5
+
+
 def test_equal_figures_give_equal_bytes_without_software_or_date() -> None:
     first, second = (pictures.png(pictures.roc(PERFECT["roc"])) for _ in range(2))
     assert first == second
