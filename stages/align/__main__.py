@@ -11,11 +11,12 @@ from tqdm import tqdm
 from stages.align.crops import copies, crops
 from stages.align.landmarks import detected, given, reason
 from stages.align.left_out import LeftOut, write_counts, write_list
-from stages.align.params import ImageSet, Params
+from stages.align.params import Params
 from stages.core.entry import start
 from stages.core.errors import InputError
 from stages.core.files import atomic_folder
-from stages.core.params import parse, read_params, section
+from stages.core.image_set import image_set as read_image_set
+from stages.core.params import read_params, section
 from stages.datasets._store import ImageSetWriter, ImageStore
 
 UNPACKED, ALIGNED, METRICS = Path("data/unpack"), Path("data/align"), Path("metrics/align")
@@ -24,12 +25,12 @@ UNPACKED, ALIGNED, METRICS = Path("data/unpack"), Path("data/align"), Path("metr
 def main(image_set: str) -> None:
     """Align the entry `image_set` of `datasets`: data/unpack/<image_set> -> data/align/."""
     params = read_params()
-    entry = params.get("datasets", {}).get(image_set)
-    way = parse(ImageSet, entry, f"datasets.{image_set}").align
+    entry = read_image_set(image_set, params)
+    way = entry.align
     settings = section("align", Params, params)
     store = ImageStore(UNPACKED / image_set)
     landmarks = detected(store, settings) if way == "detect" else given(store)
-    images = copies(store) if way == "none" else crops(store, landmarks)
+    images = copies(store) if way == "none" else crops(store, landmarks, entry.outside)
     left_out = []
     with atomic_folder(ALIGNED / image_set) as folder:
         with ImageSetWriter(folder, len(store), store.folder) as writer:

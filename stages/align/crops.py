@@ -13,16 +13,21 @@ from stages.datasets._store import ImageStore
 BLOCK = 4096  # images whose transforms are estimated at once
 
 
-def crops(store: ImageStore, landmarks: np.ndarray) -> Iterator[bytes | None]:
+def crops(store: ImageStore, landmarks: np.ndarray, outside: str) -> Iterator[bytes | None]:
     """A PNG of 112x112 for each image, in order; None where landmarks define no transform.
 
     Args:
         landmarks: [n, 10] in pixels of the images.
+        outside: black or edge, what a crop shows beyond the image.
     """
     for start in range(0, len(store), BLOCK):
         block = landmarks[start : start + BLOCK].reshape(-1, 5, 2)
         for row, matrix in enumerate(similarity(block), start):
-            yield _png(warp(store.image(row), matrix)) if np.isfinite(matrix).all() else None
+            yield (
+                _png(warp(store.image(row), matrix, outside=outside))
+                if np.isfinite(matrix).all()
+                else None
+            )
 
 
 def copies(store: ImageStore) -> Iterator[memoryview]:

@@ -1,10 +1,8 @@
-"""Settings of the stage align, and what it reads of an entry of `datasets`."""
+"""Settings of the stage align."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from stages.core.params import Section
 
@@ -21,11 +19,3 @@ class Params(Section):
     short_side: int = Field(default=184, ge=20)
     border: float = Field(default=0.15, ge=0, le=2)
     smallest_face: float = Field(default=0.2, gt=0, le=1)
-
-
-class ImageSet(Section):
-    """An entry of `datasets`; what is not named here is for other stages."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    align: Literal["detect", "landmarks", "none"]

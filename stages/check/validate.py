@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from stages.core.errors import InputError
+from stages.core.image_set import ImageSet
 from stages.core.params import (
     PARAMS_FILE,
     STAGES,
@@ -62,14 +63,6 @@ class Top(Section):
 
 
 STAGE_SECTIONS = ("fetch", "unpack", "align", "train", "distill", "extract", "evaluate", "report")
-
-
-class ImageSet(Section):
-    """What every entry of `datasets` has, beside the options of its format."""
-
-    format: str
-    root: str
-    align: Literal["none", "landmarks", "detect"]
 
 
 class Benchmark(Section):
@@ -132,8 +125,8 @@ def _validate_sets(top: Top) -> None:
             "split it into two entries of `datasets` that share no person",
         )
     for name, entry in top.datasets.items():
-        common = _common(ImageSet, entry, f"datasets.{name}")
-        _chosen("datasets", common.format, _options(ImageSet, entry), *_both(f"datasets.{name}"))
+        key, common = f"datasets.{name}", parse(ImageSet, entry, f"datasets.{name}")
+        _chosen("datasets", common.format, common.options, f"{key}.format", key)
         _require_root(name, Path(common.root))
 
 
@@ -172,10 +165,6 @@ def _common(model: type[Section], entry: Settings, key: str) -> Any:
 
 def _options(model: type[Section], entry: Settings) -> Settings:
     return {key: value for key, value in entry.items() if key not in model.model_fields}
-
-
-def _both(key: str) -> tuple[str, str]:
-    return f"{key}.format", key
 
 
 def _chosen(library: str, name: str, settings: Settings | None, key: str, section: str) -> Section:

@@ -68,18 +68,22 @@ def similarity(landmarks: np.ndarray, target: np.ndarray = TEMPLATE) -> np.ndarr
     return rows.reshape(*rows.shape[:-1], 2, 3)
 
 
-def warp(image: np.ndarray, matrix: np.ndarray, size: int = CROP) -> np.ndarray:
-    """Crop size x size of `image` (uint8 [h, w] or [h, w, c]), bilinear, black outside the image.
+def warp(
+    image: np.ndarray, matrix: np.ndarray, size: int = CROP, outside: str = "black"
+) -> np.ndarray:
+    """Crop size x size of `image` (uint8 [h, w] or [h, w, c]), bilinear.
 
     Args:
         matrix: [2, 3], from pixels of the image to pixels of the crop; finite.
+        outside: what is beyond the image: `black`, or its `edge` pixels drawn out.
 
     The last bit depends on the major version of OpenCV: grey levels differ by up to 6 between 4.10
     and 5.0.
     """
     import cv2
 
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderValue=0)
+    border = {"black": cv2.BORDER_CONSTANT, "edge": cv2.BORDER_REPLICATE}[outside]
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=border)
 
 
 def _complex(points: np.ndarray) -> np.ndarray:

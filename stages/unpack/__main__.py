@@ -11,11 +11,13 @@ from tqdm import tqdm
 from stages.core.entry import start
 from stages.core.errors import InputError
 from stages.core.files import atomic_folder
+from stages.core.image_set import ImageSet
+from stages.core.image_set import image_set as read_image_set
 from stages.core.index import write_table
 from stages.core.params import choose, parse, read_params, section
 from stages.datasets._source import Source
 from stages.datasets._store import ImageSetWriter
-from stages.unpack.params import ImageSet, Params
+from stages.unpack.params import Params
 
 UNPACKED = Path("data/unpack")
 
@@ -23,8 +25,8 @@ UNPACKED = Path("data/unpack")
 def main(image_set: str) -> None:
     """Unpack the entry `image_set` of `datasets` in params.yaml into data/unpack/<image_set>/."""
     params = read_params()
+    entry = read_image_set(image_set, params)
     key = f"datasets.{image_set}"
-    entry = parse(ImageSet, params.get("datasets", {}).get(image_set), key)
     source = _read(entry, key, section("unpack", Params, params))
     if len(source.records) == 0:
         raise InputError(entry.root, "holds no image", "see that it is complete")

@@ -176,7 +176,7 @@ def test_detector_finds_eyes_and_mouth_of_photographs(monkeypatch: pytest.Monkey
 def test_detector_settings_come_from_params(monkeypatch: pytest.MonkeyPatch) -> None:
     Path("params.yaml").write_text(
         "align: {short_side: 100, border: 0.3, smallest_face: 0.5}\n"
-        "datasets: {detect: {align: detect}}\n"
+        "datasets: {detect: {format: list, root: data, align: detect}}\n"
     )
     given = []
 
@@ -224,9 +224,28 @@ def test_what_is_missing_is_named() -> None:
         main("none")
     with pytest.raises(InputError, match=r"datasets\.absent"):
         main("absent")
-    Path("params.yaml").write_text("align: {}\ndatasets: {odd: {align: sideways}}\n")
+    Path("params.yaml").write_text(
+        "align: {}\ndatasets: {odd: {format: list, root: x, align: sideways}}\n"
+    )
     with pytest.raises(InputError, match=r"datasets\.odd\.align.*'detect', 'landmarks' or 'none'"):
         main("odd")
+
+
+def test_edge_pixels_are_drawn_out_where_the_entry_says_so() -> None:
+    """A plain photograph cut tight: black corners as published, none with `outside: edge`."""
+    params = Path("params.yaml")
+    payload = [cv2.imencode(".png", np.full((80, 80, 3), 200, np.uint8))[1].tobytes()]
+    store = unpack("landmarks", payload, [posed().ravel()])
+    black = aligned("landmarks").image(0)
+    params.write_text(
+        params.read_text().replace("align: landmarks", "align: landmarks, outside: edge")
+    )
+    edge = aligned("landmarks").image(0)
+    assert len(store) == 1
+    assert black.min() == 0
+    assert edge.min() == 200
+    inside = black == 200
+    np.testing.assert_array_equal(black[inside], edge[inside])
 
 
 def test_starts_without_torch() -> None:
