@@ -66,7 +66,7 @@ def test_a_stage_depends_on_exactly_the_code_it_runs(name: str) -> None:
 
 
 def entry_modules(command: str) -> list[str]:
-    """`python -m stages.extract branch_${..} set` runs stages.extract and stages/extract/branch."""
+    """`python -m stages.extract head_${..} set` runs stages.extract and stages/extract/head."""
     words = command.split()
     package = words[words.index("-m") + 1]
     entries = [f"{package}.__main__"]

@@ -25,6 +25,11 @@ CUT_DOWN = {
     "distill.epochs": 1,
     "head.epochs": 1,
     "evaluate.bootstrap": 100,
+    "test_sets": ["orl_pack", "orl_templates"],
+    "benchmarks": {
+        "orl_pairs": {"protocol": "pairs", "dataset": "orl_pack"},
+        "orl_1toN": {"protocol": "identification", "dataset": "orl_templates"},
+    },
 }
 PREPARATION = ("fetch", "unpack", "align")
 
@@ -191,7 +196,8 @@ def wait_for(condition, seconds: float = 120) -> None:
 
 
 def test_an_item_taken_out_leaves_no_trace_in_the_results(clone, tmp_path) -> None:
-    less = {"heads": [], "resolutions": []}
+    less = {"heads": [], "resolutions": [], "test_sets": ["orl_pack"]}
+    less["benchmarks"] = {"orl_pairs": CUT_DOWN["benchmarks"]["orl_pairs"]}
     clone.set(less)
     clone.run("dvc", "repro")
     fresh = Clone(tmp_path, CUT_DOWN | less)

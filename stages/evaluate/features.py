@@ -63,8 +63,8 @@ def choose_rows(
     known = [FULL_SIZE, *resolutions]
     pairs = [[int(side) for side in row.split("&")] for row in settings.settings]
     pairs = [pair for pair in pairs if set(pair) <= set(known)]
-    branch = {r: f"branch_{r}" for r in resolutions}
-    upsampled = {r: f"upsampled_{r}" for r in resolutions}
+    branch = {r: f"branches/branch_{r}" for r in resolutions}
+    upsampled = {r: f"branches/upsampled_{r}" for r in resolutions}
     trunk = {FULL_SIZE: "trunk"}
     rows = {f"{a}&{b}": ((trunk | branch)[a], (trunk | branch)[b]) for a, b in pairs}
     if "upsampled" in settings.baselines:

@@ -12,7 +12,7 @@ from stages.extract.params import Params
 
 
 def main(model: str, image_set: str) -> None:
-    """Extract features of `image_set` by a model: trunk, branch_<r>, head_<name> or pixels."""
+    """Extract features of `image_set` by a model: trunk, branches, head_<name> or pixels."""
     params = read_params()
     kind, _, item = model.partition("_")
     job = Job(

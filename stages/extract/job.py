@@ -13,7 +13,7 @@ class Job:
     """One model, one image set.
 
     Attributes:
-        item: what follows the kind in the model's name: a resolution or a head.
+        item: what follows the kind in the model's name: the name of a head.
         image_set: name of the set.
         output: folder of the features to write.
         trunk: folder of the trunk.

@@ -49,8 +49,8 @@ def read_qualities(
     """
     folder, low = FEATURES / image_set, list(resolutions)
     trunk = {NATIVE: folder / "trunk/norm.npy"}
-    upsampled = {r: folder / f"{UPSAMPLED}_{r}/norm.npy" for r in low}
-    branches = {r: folder / f"branch_{r}/norm.npy" for r in low}
+    upsampled = {r: folder / f"branches/{UPSAMPLED}_{r}/norm.npy" for r in low}
+    branches = {r: folder / f"branches/branch_{r}/norm.npy" for r in low}
     qualities = [Quality("norm, trunk", "norm_trunk", _load({**trunk, **upsampled}))]
     if low:
         qualities.append(

@@ -21,7 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RESOLUTIONS = [28, 7]
 PEOPLE, IMAGES = 8, 6
 PERSON = np.repeat(np.arange(PEOPLE), IMAGES)
-MODELS = ["trunk", "pixels"] + [f"{k}_{r}" for k in ("branch", "upsampled") for r in RESOLUTIONS]
+BRANCHES = [f"branches/{k}_{r}" for k in ("branch", "upsampled") for r in RESOLUTIONS]
+MODELS = ["trunk", "pixels", *BRANCHES]
 PARAMS = {
     "resolutions": RESOLUTIONS,
     "heads": ["scf"],
@@ -199,7 +200,7 @@ def test_the_second_head_has_its_name_in_its_row(project) -> None:
 
 
 def test_a_missing_or_unfit_array_is_named(project) -> None:
-    path = project / "data/features/pack/branch_7/mirrored.npy"
+    path = project / "data/features/pack/branches/branch_7/mirrored.npy"
     array = np.load(path)
     np.save(path, array[:-1])
     with pytest.raises(InputError, match=r"branch_7/mirrored.npy: 47 rows, not 48. Remedy: run"):

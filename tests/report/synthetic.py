@@ -127,8 +127,8 @@ def write_images(folder: Path, image_set: str, images: list[np.ndarray]) -> None
     arrays = {"trunk/norm": 20 * quality, "head_scf/kappa": 400 * quality}
     for r in RESOLUTIONS:
         share = (r / 112) ** 0.25
-        arrays[f"upsampled_{r}/norm"] = 20 * share * quality
-        arrays[f"branch_{r}/norm"] = 21 * share * quality[::-1]
+        arrays[f"branches/upsampled_{r}/norm"] = 20 * share * quality
+        arrays[f"branches/branch_{r}/norm"] = 21 * share * quality[::-1]
         arrays[f"head_scf/kappa_{r}"] = 400 * share * quality
     for name, values in arrays.items():
         path = folder / "data/features" / image_set / f"{name}.npy"

@@ -1,0 +1,41 @@
+"""Every branch on r-pixel images, and the trunk on the same pixels brought back to 112."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stages.core.files import atomic_folder
+from stages.core.seeding import prepare
+from stages.descriptors import mean, norm
+from stages.extract.features import set_descriptors, write_features
+from stages.extract.images import Images, embed
+from stages.extract.job import Job
+from stages.networks._files import Loaded, load_branch, load_trunk, require_trunk
+
+
+def extract(job: Job) -> None:
+    """Write `branches/branch_<r>` and `branches/upsampled_<r>` for every resolution r."""
+    device = prepare(job.seed, job.threads, job.device)
+    trunk = load_trunk(job.trunk)
+    network = trunk.family.fold(trunk.network).to(device)
+    images = Images(job.image_set, job.settings, trunk.contract, device)
+    with atomic_folder(job.output) as folder:
+        for side in job.resolutions:
+            joined = _through_branch(job, side, images, network, device)
+            upsampled = embed(images.batches(side, True), network)
+            for model, arrays in (("branch", joined), ("upsampled", upsampled)):
+                arrays |= set_descriptors(job.image_set, arrays, mean, norm)
+                write_features(folder / f"{model}_{side}", arrays)
+
+
+def _through_branch(
+    job: Job, side: int, images: Images, network: torch.nn.Module, device: torch.device
+) -> dict[str, np.ndarray]:
+    stored = Path("models/distill") / str(side)
+    branch: Loaded = load_branch(stored)
+    require_trunk(stored, branch.header, job.trunk)
+    front = branch.family.fold(branch.network).to(device)
+    return embed(images.batches(side), lambda batch: network.resume(front(batch), front.depth))
