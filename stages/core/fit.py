@@ -63,6 +63,7 @@ def fit(
     optimizer = _optimizer(recipe, list(trained.values()))
     history = _resume(name, modules, optimizer, saved)
     steps_per_epoch = math.ceil(rows / recipe.batch)
+    (log / "plots").mkdir(parents=True, exist_ok=True)  # an output also of no epochs
     with Live(str(log), dvcyaml=None, save_dvc_exp=False, report=None) as live:
         for epoch in history:
             _record(live, epoch)

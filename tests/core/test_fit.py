@@ -99,6 +99,8 @@ def test_no_epochs_leaves_the_weights_alone(tmp_path) -> None:
     before = weights(toy()[0])
     after = run(tmp_path, RECIPE.model_copy(update={"epochs": 0}))
     assert torch.equal(weights(after), before)
+    assert (tmp_path / "log/plots").is_dir()
+    assert (tmp_path / "log/metrics.json").is_file()
 
 
 def test_folder_is_gone_after_success_and_kept_after_failure(tmp_path, monkeypatch) -> None:
