@@ -65,6 +65,18 @@ def test_a_stage_depends_on_exactly_the_code_it_runs(name: str) -> None:
     assert sorted(fixed - needed) == [], "not run by the stage"
 
 
+@pytest.mark.parametrize("name", PIPELINE)
+def test_a_stage_depends_on_the_settings_of_the_descriptors_it_runs(name: str) -> None:
+    stage = definition(PIPELINE[name])
+    run = {Path(file) for file in closure(*entry_modules(stage["cmd"]))}
+    descriptors = {f.stem for f in run if f.parent.name == "descriptors" and f.stem[0] != "_"}
+    params = {param for param in stage["params"] if isinstance(param, str)}
+    if {"params.yaml": None} in stage["params"]:  # the whole file
+        return
+    tracked = {param for param in params if param.startswith("descriptors.")}
+    assert tracked == {f"descriptors.{name}" for name in descriptors}
+
+
 def entry_modules(command: str) -> list[str]:
     """`python -m stages.extract head_${..} set` runs stages.extract and stages/extract/head."""
     words = command.split()

@@ -50,10 +50,6 @@ class Index:
     def __len__(self) -> int:
         return len(self.path)
 
-    def take(self, rows: np.ndarray) -> Index:
-        """The index of `rows`, in their order."""
-        return Index(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
-
 
 def write_index(path: Path, index: Index) -> None:
     columns = {f.name: getattr(index, f.name) for f in fields(Index)}

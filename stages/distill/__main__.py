@@ -26,6 +26,7 @@ from stages.distill.params import Params
 from stages.losses._classifier import Classifier
 from stages.networks._files import fingerprint, load_trunk, save_network
 
+CENTRES = "classifier.safetensors"
 CHOICES = ("dataset", "loss", "classifier", "trunk", "seed", "threads", "device")
 
 
@@ -43,7 +44,11 @@ def main(resolution: str) -> None:
     branch.load_from_trunk(teacher)
     branch.to(device, memory_format=torch.channels_last).train()
     images = TrainingImages(Path("data/align") / params["dataset"])
-    classifier = _fixed_classifier(params, source, images.classes, trunk.params.embedding)
+    loss = params["loss"]
+    margins, margin = load("losses", loss, params["losses"].get(loss), f"losses.{loss}")
+    spheres = params["classifier"]["spheres"]
+    shape = (trunk.params.embedding, images.classes)
+    classifier = _fixed(Classifier(*shape, margins.build(margin), spheres=spheres), source)
     classifier.to(device)
 
     def step(rows: np.ndarray, epoch: int) -> dict[str, torch.Tensor]:
@@ -68,8 +73,9 @@ def main(resolution: str) -> None:
             "cosine": result.cosine.mean(),
         }
 
-    used = {key: params[key] for key in CHOICES} | {"distill": settings.model_dump()}
-    inputs = [images.index_file, source / "weights.safetensors"]
+    used = {key: params[key] for key in CHOICES}
+    used |= {"distill": settings.model_dump(), "margin": margin.model_dump()}
+    inputs = [images.index_file, source / "weights.safetensors", source / CENTRES]
     name = f"distill/{side}"
     with checkpoints(name, used, inputs) as saved:
         log = Path("metrics") / name
@@ -86,13 +92,9 @@ def main(resolution: str) -> None:
             )
 
 
-def _fixed_classifier(params: dict, source: Path, classes: int, embedding: int) -> Classifier:
-    """The trunk's own class centres and margin: a branch must be read by the trunk's gallery."""
-    loss = params["loss"]
-    margins, settings = load("losses", loss, params["losses"].get(loss), f"losses.{loss}")
-    spheres = params["classifier"]["spheres"]
-    classifier = Classifier(embedding, classes, margins.build(settings), spheres=spheres)
-    tensors, _ = load_weights(source / "classifier.safetensors")
+def _fixed(classifier: Classifier, source: Path) -> Classifier:
+    """With the trunk's own class centres: a branch must be read by the trunk's gallery."""
+    tensors, _ = load_weights(source / CENTRES)
     classifier.load_state_dict(tensors)
     return classifier.eval().requires_grad_(False)
 

@@ -24,6 +24,7 @@ from stages.datasets._training import TrainingImages
 from stages.head.params import Params
 from stages.networks._files import fingerprint, load_trunk
 
+CENTRES = "classifier.safetensors"
 CHOICES = ("dataset", "trunk", "seed", "threads", "device")
 
 
@@ -39,7 +40,7 @@ def main(name: str) -> None:
     trunk = load_trunk(source)
     frozen = trunk.network.to(device, memory_format=torch.channels_last)
     images = TrainingImages(Path("data/align") / params["dataset"])
-    tensors, _ = load_weights(source / "classifier.safetensors")
+    tensors, _ = load_weights(source / CENTRES)
     centres = F.normalize(tensors["centres"]).to(device)
     torch.manual_seed(derive(seed, "head", name))
     shape = {"body_size": frozen.fc.in_features, "embedding": trunk.params.embedding}
@@ -63,7 +64,7 @@ def main(name: str) -> None:
 
     used = {key: params[key] for key in CHOICES}
     used |= {"recipe": recipe.model_dump(), name: settings.model_dump()}
-    inputs = [images.index_file, source / "weights.safetensors"]
+    inputs = [images.index_file, source / "weights.safetensors", source / CENTRES]
     with checkpoints(f"head/{name}", used, inputs) as saved:
         log = Path("metrics/head") / name
         fit(f"head/{name}", {"head": head}, recipe, len(images), step, saved, log, seed)

@@ -44,10 +44,6 @@ def test_equal_rows_give_equal_bytes(tmp_path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_take_keeps_the_order_asked_for() -> None:
-    assert example(5).take(np.array([3, 1])).label.tolist() == [0, 1]
-
-
 def test_a_cut_off_file_is_said_to_be_no_table(tmp_path) -> None:
     file = tmp_path / "index.parquet"
     write_index(file, example(9))
