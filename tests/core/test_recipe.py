@@ -26,6 +26,41 @@ def test_steps_fall_at_their_epochs() -> None:
     np.testing.assert_allclose(by_epoch, [0.1, 0.1, 0.01, 0.01, 1e-3, 1e-4, 1e-4])
 
 
+def test_periodic_falls_every_so_many_epochs() -> None:
+    """SCF: StepLR of 2 epochs and 0.5, which ends 30 epochs at 3e-5 / 2^14."""
+    recipe = Recipe(epochs=30, batch=8, lr=3e-5, decay="periodic", period=2, factor=0.5)
+    by_epoch = [recipe.learning_rate(epoch * 7, 7) for epoch in (0, 1, 2, 3, 4, 29)]
+    np.testing.assert_allclose(by_epoch, [3e-5, 3e-5, 1.5e-5, 1.5e-5, 7.5e-6, 3e-5 / 2**14])
+    assert recipe.learning_rate(13, 7) == 3e-5
+    assert recipe.learning_rate(14, 7) == 1.5e-5
+
+
+def test_constant_stays_after_the_warm_up_in_steps() -> None:
+    recipe = Recipe(epochs=3, batch=8, lr=0.1, decay="constant", warmup_steps=4)
+    rates = [recipe.learning_rate(step, 7) for step in range(21)]
+    np.testing.assert_allclose(rates, [0, 0.025, 0.05, 0.075] + [0.1] * 17)
+
+
+def test_an_epoch_may_be_a_share_of_the_batches() -> None:
+    """FaceCoresetNet: a tenth of the batches, whole ones, and at least one."""
+    whole, tenth = (Recipe(epochs=1, batch=20, lr=0.1, epoch_share=s) for s in (1.0, 0.1))
+    assert (whole.steps_per_epoch(401), whole.steps_per_epoch(400)) == (21, 20)
+    assert [tenth.steps_per_epoch(rows) for rows in (40, 400, 599, 600)] == [1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"warmup_epochs": 1, "warmup_steps": 5}, "exclude each other"),
+        ({"decay": "step"}, "needs milestones"),
+        ({"decay": "step", "milestones": [8, 4]}, "must rise"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(settings: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Recipe(epochs=10, batch=8, lr=0.1, **settings)
+
+
 @pytest.mark.golden
 @golden("btnet/poly_lr*.npz")
 def test_golden_poly_lr(file) -> None:
