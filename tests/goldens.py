@@ -27,7 +27,6 @@ NOT_YET_COVERED = (
     "ijb/meta_synth/*/meta/*",
     "magface/magcosface_parallel*",
     "magface/splitfc_2rank_gradient*",
-    "magface/toy_imgs_features*",
     "multiface/block_*",
     "multiface/hflip_quantisation*",
     "multiface/kernel_init*",

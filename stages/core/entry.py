@@ -5,12 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from stages.core.errors import InputError
 
 
-def start(main: Callable[..., None], *arguments: str) -> None:
-    """Run `main` with the command line's positional `arguments`.
+def start(
+    main: Callable[..., None], *arguments: str, options: dict[str, dict[str, Any]] | None = None
+) -> None:
+    """Run `main` with the command line's positional `arguments` and its `options`.
+
+    Args:
+        main: is called with what the command line gives, by name.
+        arguments: names of the positional ones.
+        options: by flag, what argparse is to know of it.
 
     An InputError ends the process with status 1 and its one line on stderr; any other exception
     is a fault of this program and keeps its traceback.
@@ -19,6 +27,8 @@ def start(main: Callable[..., None], *arguments: str) -> None:
     parser = argparse.ArgumentParser(prog=f"python -m {stage}", description=main.__doc__)
     for name in arguments:
         parser.add_argument(name)
+    for flag, settings in (options or {}).items():
+        parser.add_argument(flag, **settings)
     given = parser.parse_args()
     try:
         main(**vars(given))
