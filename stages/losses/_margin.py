@@ -45,19 +45,22 @@ class Margin(nn.Module):
         column = target[:, None]
         own = cosine.gather(1, column).squeeze(1)
         moved = self.target(own, norm)
-        others = self.others(cosine, moved)
+        others = self.others(cosine, own)
         return (self.scale * others).scatter_(1, column, self.scale * moved[:, None])
 
     def target(self, cosine: Tensor, norm: Tensor) -> Tensor:
         """The target's entries [B], before the scale, from their cosines [B] and norms [B]."""
         return cosine
 
-    def others(self, cosine: Tensor, moved: Tensor) -> Tensor:
+    def others(self, cosine: Tensor, own: Tensor) -> Tensor:
         """All entries [B, C], before the scale; those of the targets are overwritten.
+
+        Each is a function of its own cosine; `own` and statistics are constants to the gradient.
+        The classifier calls it with some of the columns at a time.
 
         Args:
             cosine: [B, C].
-            moved: [B], what `target` gave.
+            own: [B], cosines of the targets.
         """
         return cosine
 
@@ -67,12 +70,41 @@ class Margin(nn.Module):
 
     @torch.no_grad()
     def observe(self, cosine: Tensor, norm: Tensor) -> None:
-        """Update running statistics with a training batch, before its `forward`.
+        """Update running statistics with a training batch of all ranks, before its `forward`.
 
         Args:
             cosine: [B], of the targets, without margin.
             norm: [B].
         """
+
+
+class MagnitudeMargin(Margin):
+    """A margin m(a) that grows with the magnitude, and a penalty g(a) that drives it up.
+
+    MagFace (arXiv 2103.06627): a = |f| clamped to [l_a, u_a],
+    m(a) = l_m + K (a - l_a), K = (u_m - l_m) / (u_a - l_a), g(a) = a / u_a^2 + 1 / a.
+    """
+
+    def __init__(
+        self, scale: float, magnitudes: tuple[float, float], margins: tuple[float, float]
+    ) -> None:
+        super().__init__(scale)
+        self.lower, self.upper = magnitudes
+        self.smallest, largest = margins
+        self.slope = (largest - self.smallest) / (self.upper - self.lower)
+
+    def magnitude(self, norm: Tensor) -> Tensor:
+        """a [B]; no gradient outside [l_a, u_a], so only the angle trains such samples."""
+        return full_precision(norm).clamp(self.lower, self.upper)
+
+    def margin(self, norm: Tensor) -> Tensor:
+        """m(a) [B]."""
+        return self.smallest + self.slope * (self.magnitude(norm) - self.lower)
+
+    def penalty(self, norm: Tensor) -> Tensor:
+        """g(a) [B]: convex, falling up to its minimum at u_a."""
+        a = self.magnitude(norm)
+        return a / self.upper**2 + 1 / a
 
 
 def full_precision(values: Tensor) -> Tensor:
@@ -93,12 +125,21 @@ def add_angle(cosine: Tensor, margin: Tensor | float, easy: bool) -> Tensor:
 
     Finite in value and gradient at |cos| = 1.
     """
-    if isinstance(margin, Tensor):
-        cos_m, sin_m = torch.cos(margin), torch.sin(margin)
-    else:
-        cos_m, sin_m = math.cos(margin), math.sin(margin)
-    sine = ((1 - cosine) * (1 + cosine)).clamp_min(SIN2_FLOOR).sqrt()
-    moved = cosine * cos_m - sine * sin_m
+    cos_m, sin_m = _cos_sin(margin)
+    moved = cosine_of_sum(cosine, margin)
     if easy:
         return torch.where(cosine > 0, moved, cosine)
     return torch.where(cosine > -cos_m, moved, cosine - margin * sin_m)
+
+
+def cosine_of_sum(cosine: Tensor, margin: Tensor | float) -> Tensor:
+    """cos(theta + m), of any theta + m; finite in value and gradient at |cos| = 1."""
+    cos_m, sin_m = _cos_sin(margin)
+    sine = ((1 - cosine) * (1 + cosine)).clamp_min(SIN2_FLOOR).sqrt()
+    return cosine * cos_m - sine * sin_m
+
+
+def _cos_sin(angle: Tensor | float) -> tuple[Tensor, Tensor] | tuple[float, float]:
+    if isinstance(angle, Tensor):
+        return torch.cos(angle), torch.sin(angle)
+    return math.cos(angle), math.sin(angle)

@@ -6,13 +6,19 @@ K = (u_m - l_m) / (u_a - l_a); the loss adds lambda_g times the mean of g(a) = a
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
+
 from pydantic import Field, model_validator
 from torch import Tensor
 
 from stages.core.params import Section
-from stages.losses._margin import Margin, add_angle, full_precision
+from stages.losses._margin import MagnitudeMargin, Margin, add_angle
 
 PI = 3.141592653589793
+ROOM = 1.1  # between observed magnitudes and proposed bounds
+SPREAD = 11.0  # u_a / l_a of the paper
+BOUND_TO_LAMBDA = 1.55  # lambda_g over its lower bound, of the paper: 35 / 22.59
 
 
 class Params(Section):
@@ -32,42 +38,75 @@ class Params(Section):
             raise ValueError("l_a must be below u_a")
         return self
 
+    @property
+    def minimum_lambda_g(self) -> float:
+        """lambda_g from which the loss falls with the magnitude at l_a, whatever the angle.
 
-class MagFace(Margin):
+        s K u_a^2 l_a^2 / (u_a^2 - l_a^2), K = (u_m - l_m) / (u_a - l_a).
+        """
+        slope = (self.u_m - self.l_m) / (self.u_a - self.l_a)
+        return self.scale * slope * self.u_a**2 * self.l_a**2 / (self.u_a**2 - self.l_a**2)
+
+    def warning(self) -> str | None:
+        """What is doubtful about these settings, if anything."""
+        if self.lambda_g >= self.minimum_lambda_g:
+            return None
+        return (
+            f"lambda_g {self.lambda_g:g} is below {self.minimum_lambda_g:.4g}, from which on "
+            f"magnitudes are driven up from l_a; below it they may shrink to l_a and stay"
+        )
+
+
+class MagFace(MagnitudeMargin):
     """The target's angle, plus m(a); a penalty that falls as a grows."""
 
     def __init__(self, params: Params) -> None:
-        super().__init__(params.scale)
+        super().__init__(params.scale, (params.l_a, params.u_a), (params.l_m, params.u_m))
         self.params = params
         self.penalty_weight = params.lambda_g
 
     @property
-    def slope(self) -> float:
-        """K: radians of margin a unit of magnitude."""
-        p = self.params
-        return (p.u_m - p.l_m) / (p.u_a - p.l_a)
-
-    @property
     def minimum_lambda_g(self) -> float:
-        """lambda_g that makes the loss fall with the magnitude at l_a whatever the angle."""
-        p = self.params
-        return p.scale * self.slope * p.u_a**2 * p.l_a**2 / (p.u_a**2 - p.l_a**2)
-
-    def magnitude(self, norm: Tensor) -> Tensor:
-        """a [B]; no gradient outside [l_a, u_a], so only the angle trains such samples."""
-        return full_precision(norm).clamp(self.params.l_a, self.params.u_a)
+        """See `Params.minimum_lambda_g`."""
+        return self.params.minimum_lambda_g
 
     def target(self, cosine: Tensor, norm: Tensor) -> Tensor:
-        p = self.params
-        margin = p.l_m + self.slope * (self.magnitude(norm) - p.l_a)
-        return add_angle(cosine, margin, p.easy)
-
-    def penalty(self, norm: Tensor) -> Tensor:
-        """g(a) [B]: convex, falling up to its minimum at u_a."""
-        a = self.magnitude(norm)
-        return a / self.params.u_a**2 + 1 / a
+        return add_angle(cosine, self.margin(norm), self.params.easy)
 
 
 def build(params: Params) -> Margin:
     """MagFace with these settings."""
     return MagFace(params)
+
+
+def propose(magnitudes: Iterable[float], params: Params | None = None) -> Params:
+    """Settings to finetune an existing model with, from the magnitudes of its embeddings.
+
+    The method's authors advise l_a below and u_a above all magnitudes of the model: samples
+    outside get no gradient from margin and penalty. Here these are the paper's settings in the
+    model's unit of magnitude: u_a is 11 l_a, or more if the model needs it, and lambda_g is in
+    the paper's proportion to its lower bound. Scale, margins and branch are those of `params`.
+
+    Args:
+        magnitudes: lengths of raw embeddings; a few thousand are plenty.
+        params: default: the paper's.
+
+    Raises:
+        ValueError: no magnitudes, or one that is not finite and positive.
+    """
+    values = [float(magnitude) for magnitude in magnitudes]
+    if not values or not all(math.isfinite(value) and value > 0 for value in values):
+        raise ValueError("magnitudes must be finite and positive, and at least one")
+    l_a = _two_digits(min(values) / ROOM, math.floor)
+    u_a = _two_digits(max(max(values) * ROOM, SPREAD * l_a), math.ceil)
+    bounded = (params or Params()).model_copy(update={"l_a": l_a, "u_a": u_a})
+    lambda_g = _two_digits(BOUND_TO_LAMBDA * bounded.minimum_lambda_g, math.ceil)
+    return bounded.model_copy(update={"lambda_g": lambda_g})
+
+
+def _two_digits(value: float, towards: Callable[[float], int]) -> float:
+    """`value` to two significant digits, rounded down or up; 0 for what is not positive."""
+    if value <= 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{towards(value / unit) * unit:.3g}")

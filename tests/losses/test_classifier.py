@@ -98,8 +98,8 @@ class Hardest(Margin):
     def target(self, cosine, norm):
         return cosine - 0.25
 
-    def others(self, cosine, moved):
-        return torch.where(cosine > moved[:, None], cosine * (self.t + cosine), cosine)
+    def others(self, cosine, own):
+        return torch.where(cosine > own[:, None] - 0.25, cosine * (self.t + cosine), cosine)
 
     def observe(self, cosine, norm):
         self.t.mul_(0.99).add_(0.01 * cosine.mean())
