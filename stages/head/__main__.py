@@ -43,7 +43,7 @@ def main(name: str) -> None:
     tensors, _ = load_weights(source / CENTRES)
     centres = F.normalize(tensors["centres"]).to(device)
     torch.manual_seed(derive(seed, "head", name))
-    shape = {"body_size": frozen.fc.in_features, "embedding": trunk.params.embedding}
+    shape = {"body_size": frozen.body_size, "embedding": trunk.params.embedding}
     head = heads.build(settings, **shape).to(device).train()
 
     def step(rows: np.ndarray, epoch: int) -> dict[str, torch.Tensor]:

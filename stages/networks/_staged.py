@@ -6,6 +6,7 @@ with fewer strides. Its map is implanted in the trunk where the trunk's own map 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 RESOLUTIONS = (112, 56, 28, 14, 7)
 FULL_RESOLUTION = RESOLUTIONS[0]
 STAGES = (1, 2, 3, 4)
+CHANNELS = (64, 128, 256, 512)  # of the stages, as published by all families of residual networks
+IMAGE_CHANNELS = 3
 BODY_SIDE = 7  # side of the last stage's map, at every resolution
 
 # Stage k whose first block's output a branch supplies, by resolution: there the 112 px trunk has
@@ -38,16 +41,39 @@ def strides(resolution: int) -> tuple[int, int, int, int]:
     return tuple(2 if resolution % period == 0 else 1 for period in RESOLUTIONS[:-1])
 
 
+def implant(resolution: int) -> int:
+    """The stage whose first block's output a branch for images of `resolution` px supplies.
+
+    Raise ValueError for a resolution that has no branch.
+    """
+    if resolution not in IMPLANT:
+        raise ValueError(f"no branch for {resolution} px; there is one for each of {list(IMPLANT)}")
+    return IMPLANT[resolution]
+
+
+def scaled(channels: Sequence[int], width: float) -> tuple[int, ...]:
+    """Numbers of channels as a share of the published ones, at least 1."""
+    return tuple(max(1, round(width * count)) for count in channels)
+
+
+def project(flat: Tensor, linear: nn.Linear, norm: nn.Module) -> Tensor:
+    """norm(linear(flat)), in the precision of `linear` also under autocast (insightface's way)."""
+    with torch.autocast(flat.device.type, enabled=False):
+        return norm(linear(flat.to(linear.weight.dtype)))
+
+
 class Staged(nn.Module):
     """A stem and the stages `layer1`, `layer2`, ..; each stage is a Sequential of blocks.
 
     Attributes:
         resolution: side of the images in pixels.
         depth: number of stages present.
+        channels: of the last stage's map.
     """
 
     resolution: int
     depth: int
+    channels: int
 
     def stem(self, images: Tensor) -> Tensor:
         raise NotImplementedError
@@ -56,9 +82,36 @@ class Staged(nn.Module):
         """Stage 1..depth."""
         return getattr(self, f"layer{stage}")
 
+    def published_names(self) -> dict[str, str]:
+        """The published name of each tensor of the state dict, in order."""
+        return {name: name for name in self.state_dict()}
+
+    def _add_stages(
+        self,
+        blocks: Sequence[int],
+        widths: Sequence[int],
+        resolution: int,
+        block: Callable[[int, int, int], nn.Module],
+    ) -> None:
+        """Add stages of `blocks` blocks each, made by block(inputs, outputs, stride)."""
+        self.resolution, self.depth = resolution, len(blocks)
+        inputs = widths[0]
+        for stage, count in enumerate(blocks, start=1):
+            outputs = widths[stage - 1]
+            chain = [block(inputs, outputs, strides(resolution)[stage - 1])]
+            chain += [block(outputs, outputs, 1) for _ in range(count - 1)]
+            self.add_module(f"layer{stage}", nn.Sequential(*chain))
+            inputs = outputs
+        self.channels = inputs
+
 
 class Trunk(Staged):
     """A whole network: all four stages and a head."""
+
+    @property
+    def body_size(self) -> int:
+        """Numbers in the last stage's map of one image."""
+        return self.channels * BODY_SIDE**2
 
     def embed(self, body: Tensor) -> Tensor:
         """Map [B, C4, 7, 7] of the last stage -> embedding [B, E], not normalised."""

@@ -14,18 +14,20 @@ The names of all tensors are those of the two reference implementations.
 
 from __future__ import annotations
 
-import copy
+from functools import partial
 from typing import Any, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from stages.core.params import Section
-from stages.networks import _folding
+from stages.networks._dropout import Dropout
+from stages.networks._folding import fold
 from stages.networks._staged import (
     BODY_SIDE,
+    CHANNELS,
     FULL_RESOLUTION,
+    IMAGE_CHANNELS,
     IMPLANT,
     STAGES,
     Branch,
@@ -33,7 +35,9 @@ from stages.networks._staged import (
     Staged,
     Trunk,
     embed_mixed,
-    strides,
+    implant,
+    project,
+    scaled,
 )
 
 __all__ = [
@@ -57,8 +61,6 @@ BLOCKS = {
     100: (3, 13, 30, 3),
     200: (6, 26, 60, 6),
 }
-CHANNELS = (64, 128, 256, 512)
-IMAGE_CHANNELS = 3
 NORM = {
     "insightface": {"eps": 1e-5, "momentum": 0.1},
     "magface": {"eps": 2e-5, "momentum": 0.9},
@@ -87,8 +89,6 @@ def build_branch(params: Params, resolution: int) -> Branch:
 
     Raise ValueError for a resolution that has no branch.
     """
-    if resolution not in IMPLANT:
-        raise ValueError(f"no branch for {resolution} px; there is one for each of {list(IMPLANT)}")
     return IResNetBranch(params, resolution)
 
 
@@ -129,33 +129,24 @@ class _Front(Staged):
 
     def __init__(self, params: Params, resolution: int, blocks: tuple[int, ...]) -> None:
         super().__init__()
-        self.resolution = resolution
-        self.depth = len(blocks)
         norm = NORM[params.flavour]
-        widths = [max(1, round(params.width * channels)) for channels in CHANNELS]
+        widths = scaled(CHANNELS, params.width)
         self.conv1 = nn.Conv2d(IMAGE_CHANNELS, widths[0], 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0], **norm)
         self.prelu = nn.PReLU(widths[0])
-        inputs = widths[0]
-        for stage, count in enumerate(blocks, start=1):
-            outputs, stride = widths[stage - 1], strides(resolution)[stage - 1]
-            chain = [Block(inputs, outputs, stride, norm)]
-            chain += [Block(outputs, outputs, 1, norm) for _ in range(count - 1)]
-            self.add_module(f"layer{stage}", nn.Sequential(*chain))
-            inputs = outputs
-        self.channels = inputs
+        self._add_stages(blocks, widths, resolution, partial(Block, norm=norm))
         _initialise(self, params.flavour)
 
     def stem(self, images: Tensor) -> Tensor:
-        return self.prelu(self.bn1(self.conv1(images)))
+        return self.prelu(self.bn1(self.conv1(images.to(self.conv1.weight.dtype))))
 
 
 class IResNetBranch(_Front, Branch):
     """Stem up to the first block of the stage where the trunk takes over."""
 
     def __init__(self, params: Params, resolution: int) -> None:
-        join = IMPLANT[resolution]
-        super().__init__(params, resolution, (*BLOCKS[params.depth][: join - 1], 1))
+        before = BLOCKS[params.depth][: implant(resolution) - 1]
+        super().__init__(params, resolution, (*before, 1))
 
 
 class IResNet(_Front, Trunk):
@@ -165,23 +156,15 @@ class IResNet(_Front, Trunk):
         super().__init__(params, resolution, BLOCKS[params.depth])
         norm = NORM[params.flavour]
         probability = DROPOUT[params.flavour] if params.dropout is None else params.dropout
-        channelwise = params.flavour == "magface"
+        together = BODY_SIDE**2 if params.flavour == "magface" else 1
         self.bn2 = nn.BatchNorm2d(self.channels, **norm)
-        self.dropout = nn.Dropout2d(probability) if channelwise else nn.Dropout(probability)
-        self.fc = nn.Linear(self.channels * BODY_SIDE**2, params.embedding)
+        self.dropout = Dropout(probability, together)
+        self.fc = nn.Linear(self.body_size, params.embedding)
         self.features = nn.BatchNorm1d(params.embedding, **norm)
         self.features.weight.requires_grad_(params.flavour != "insightface")
 
     def embed(self, body: Tensor) -> Tensor:
-        body = self.bn2(body)
-        if isinstance(self.dropout, nn.Dropout2d):
-            body = self.dropout(body)
-        flat = body.flatten(1)
-        if isinstance(self.dropout, nn.Dropout):
-            flat = self.dropout(flat)
-        # Under autocast the last projection stays in full precision, as in insightface.
-        with torch.autocast(flat.device.type, enabled=False):
-            return self.features(self.fc(flat.to(self.fc.weight.dtype)))
+        return project(self.dropout(self.bn2(body).flatten(1)), self.fc, self.features)
 
 
 def _initialise(network: nn.Module, flavour: str) -> None:
@@ -210,22 +193,3 @@ def reference_trainable(network: IResNet, resolution: int) -> list[str]:
     return [
         name for name, value in network.named_parameters() if trained(name) and value.requires_grad
     ]
-
-
-def fold(network: Staged) -> Staged:
-    """A copy for inference: eval mode, BatchNorms folded where that is exact, channels last.
-
-    The BatchNorm in front of each block's padded convolution stays. Works on a whole network and
-    on a branch; the copy has the same methods and gives the same results up to rounding.
-    """
-    folded = copy.deepcopy(network).eval().requires_grad_(False)
-    folded.conv1, folded.bn1 = _folding.fold_after_conv(folded.conv1, folded.bn1), nn.Identity()
-    for block in [module for module in folded.modules() if isinstance(module, Block)]:
-        block.conv1, block.bn2 = _folding.fold_after_conv(block.conv1, block.bn2), nn.Identity()
-        block.conv2, block.bn3 = _folding.fold_after_conv(block.conv2, block.bn3), nn.Identity()
-        if block.downsample is not None:
-            block.downsample = nn.Sequential(_folding.fold_after_conv(*block.downsample))
-    if isinstance(folded, Trunk):
-        folded.fc = _folding.fold_around_linear(folded.bn2, folded.fc, folded.features)
-        folded.bn2, folded.features = nn.Identity(), nn.Identity()
-    return folded.requires_grad_(False).to(memory_format=torch.channels_last)
