@@ -32,6 +32,7 @@ class Augmentation(Section):
     crop: float = Field(0.0, ge=0, le=1)  # probability of blanking all but a rectangle (AdaFace)
     rescale: float = Field(0.0, ge=0, le=1)  # probability of a random size and back (AdaFace)
     photometric: float = Field(0.0, ge=0, le=1)  # probability of a colour jitter (AdaFace)
+    rand_augment: int = Field(0, ge=0)  # operations of RandAugment (FaceCoresetNet: 2)
     low_resolution: float = Field(0.0, ge=0, le=1)  # probability of resampling down and up (BTNet)
     resolutions: tuple[int, ...] = (56, 28, 14, 7)  # sides to resample to (BTNet)
 

@@ -43,7 +43,7 @@ def main(resolution: str) -> None:
     branch = trunk.family.build_branch(trunk.params, side)
     branch.load_from_trunk(teacher)
     branch.to(device, memory_format=torch.channels_last).train()
-    images = TrainingImages(Path("data/align") / params["dataset"])
+    images = TrainingImages(Path("data/align") / params["dataset"], params["threads"])
     loss = params["loss"]
     margins, margin = load("losses", loss, params["losses"].get(loss), f"losses.{loss}")
     spheres = params["classifier"]["spheres"]
@@ -52,8 +52,8 @@ def main(resolution: str) -> None:
     classifier.to(device)
 
     def step(rows: np.ndarray, epoch: int) -> dict[str, torch.Tensor]:
-        pixels, labels = images.batch(rows)
         uniform = draws(seed, f"distill {side}", epoch, rows)
+        pixels, labels = images.batch(rows, uniform, settings.augment)
         large = trunk.contract.normalise(torch.from_numpy(pixels).to(device))
         large = augment(large, uniform, settings.augment)
         small = F.interpolate(large, (side, side), mode="bilinear", antialias=settings.antialias)

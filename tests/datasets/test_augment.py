@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from stages.core.recipe import Augmentation
-from stages.datasets._augment import DRAWS, augment, degrade, draws
+from stages.core.seeding import derive
+from stages.datasets._augment import DRAWS, OF_PHOTOGRAPH, augment, degrade, draws
 
 SIDE = 32
 
@@ -42,10 +43,46 @@ def test_everything_off_changes_nothing() -> None:
     assert torch.equal(augment(batch, fixed(), Augmentation(flip=0)), batch)
 
 
-@pytest.mark.parametrize("how", [Augmentation(flip=0.5), Augmentation(flip=0.5, rotation=1e-9)])
-def test_mirror(how: Augmentation) -> None:
+def test_splitmix_numbers_are_those_of_its_authors() -> None:
+    """The stream of seed 0 begins as the published C code does; and as a plain loop has it."""
+    first = 0xE220A8397B1DCDAF / 2**64
+    stream = derive(5, "train", 1)
+    row = 3
+    expected = [splitmix(stream, row * DRAWS + k) for k in range(1, DRAWS + 1)]
+    assert splitmix(0, 1) == pytest.approx(first, abs=2**-52)
+    np.testing.assert_array_equal(draws(5, "train", 1, np.array([row]))[0], expected)
+
+
+def splitmix(seed: int, number: int) -> float:
+    mask = 2**64 - 1
+    z = (seed + number * 0x9E3779B97F4A7C15) & mask
+    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & mask
+    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+    return ((z ^ (z >> 31)) >> 11) / 2**53
+
+
+def test_draws_of_neighbours_and_of_columns_are_not_correlated() -> None:
+    sample = draws(0, "train", 0, np.arange(4000))
+    both = np.concatenate([sample[:-1], sample[1:]], axis=1)
+    correlation = np.corrcoef(both.T) - np.eye(2 * DRAWS)
+    assert np.abs(correlation[:DRAWS]).max() < 0.07
+
+
+def test_mirror_of_a_warp() -> None:
     batch = images(1)
+    how = Augmentation(flip=0.5, rotation=1e-9)
     torch.testing.assert_close(augment(batch, fixed(c2=0.1), how), batch.flip(3))
+
+
+def test_mirror_without_a_warp_is_of_the_grey_levels() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), np.uint8)
+    uniform = draws(0, "train", 0, np.arange(50))
+    how = Augmentation(flip=0.4)
+    mirrored = degrade(pixels.copy(), uniform, how, "pil_bilinear")
+    for before, after, draw in zip(pixels, mirrored, uniform[:, 2], strict=True):
+        np.testing.assert_array_equal(after, before[:, ::-1] if draw < 0.4 else before)
+    warped = degrade(pixels.copy(), uniform, Augmentation(flip=0.4, shift=1), "pil_bilinear")
+    np.testing.assert_array_equal(warped, pixels)
 
 
 def test_shift_moves_by_whole_pixels() -> None:
@@ -82,8 +119,30 @@ def test_erase_blanks_one_rectangle_of_a_share_of_the_images() -> None:
 def test_degrade_touches_its_share_and_leaves_the_rest() -> None:
     pixels = (np.random.default_rng(0).random((300, 112, 112, 3)) * 255).astype(np.uint8)
     uniform = draws(0, "head", 0, np.arange(300))
-    how = Augmentation(low_resolution=0.5, resolutions=(7,))
-    degraded = degrade(pixels, uniform, how, "pil_bilinear")
+    how = Augmentation(flip=0, low_resolution=0.5, resolutions=(7,))
+    degraded = degrade(pixels.copy(), uniform, how, "pil_bilinear")
     touched = (degraded != pixels).any((1, 2, 3))
     np.testing.assert_array_equal(touched, uniform[:, 0] < 0.5)
     assert degraded[touched].std() < 0.3 * pixels.std()
+
+
+def test_distortions_are_drawn_by_each_sample_alone() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 24, 24, 3), np.uint8)
+    uniform = draws(0, "train", 0, np.arange(40))
+    how = Augmentation(flip=0, crop=0.5, rescale=0.5, photometric=0.5, rand_augment=1)
+    together = degrade(pixels.copy(), uniform, how, "pil_bilinear")
+    backwards = degrade(pixels[::-1].copy(), uniform[::-1], how, "pil_bilinear")[::-1]
+    np.testing.assert_array_equal(together, backwards)
+    untouched = (together == pixels).all((1, 2, 3)).mean()
+    assert untouched < 0.2
+
+
+def test_frames_of_a_photograph_differ_after_what_they_share() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 24, 24, 3), np.uint8)
+    frames = draws(0, "train", 0, np.arange(8))
+    frames[:, OF_PHOTOGRAPH] = frames[0, OF_PHOTOGRAPH]
+    shared = Augmentation(flip=0, crop=1, rescale=1, photometric=1)
+    alike = degrade(np.repeat(pixels, 8, 0), frames, shared, "pil_bilinear")
+    assert (alike == alike[0]).all()
+    each = shared.model_copy(update={"rand_augment": 2})
+    assert not (degrade(np.repeat(pixels, 8, 0), frames, each, "pil_bilinear") == alike[0]).all()
