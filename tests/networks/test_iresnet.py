@@ -66,24 +66,6 @@ def test_forward_is_the_layer_table(flavour, eps):
 
 
 @pytest.mark.parametrize(
-    ("resolution", "sides"),
-    [
-        (112, (56, 28, 14, 7)),
-        (56, (56, 28, 14, 7)),
-        (28, (28, 28, 14, 7)),
-        (14, (14, 14, 14, 7)),
-        (7, (7, 7, 7, 7)),
-    ],
-)
-def test_sizes_by_resolution(resolution, sides):
-    embedding, maps = network(resolution=resolution).pyramid(images(resolution))
-    assert embedding.shape == (2, 16)
-    assert [tuple(m.shape) for m in maps] == [
-        (2, c, s, s) for c, s in zip((8, 16, 32, 64), sides, strict=True)
-    ]
-
-
-@pytest.mark.parametrize(
     ("depth", "resolution", "count"),
     [(50, 112, 43_590_848), (50, 28, 43_586_624), (18, 112, 24_025_600), (18, 7, 24_021_376)],
 )
@@ -91,29 +73,6 @@ def test_published_parameter_counts(depth, resolution, count):
     with torch.device("meta"):
         built = iresnet.build(iresnet.Params(depth=depth), resolution)
     assert sum(p.numel() for p in built.parameters()) == count
-
-
-def test_parts_make_the_whole():
-    whole, x = network(), images(112)
-    expected = whole(x)
-    embedding, maps = whole.pyramid(x)
-    torch.testing.assert_close(embedding, expected)
-    torch.testing.assert_close(whole.embed(whole.body(x)), expected)
-    for stage, map_ in enumerate(maps, start=1):
-        torch.testing.assert_close(whole.resume(map_, stage), expected)
-        torch.testing.assert_close(whole.resume_body(map_, stage), whole.body(x))
-
-
-@pytest.mark.parametrize("resolution", LOW)
-def test_branch_and_trunk_are_the_whole_network_of_that_resolution(resolution):
-    """Equal weights under equal names: the student of BTNet's code is branch, then trunk."""
-    trunk, student, front = network(), network(resolution=resolution), branch(resolution)
-    map_ = front(images(resolution))
-    join = iresnet.IMPLANT[resolution]
-    embedding, maps = student.pyramid(images(resolution))
-    assert map_.shape == trunk.pyramid(images(112)).stages[join - 1].shape
-    torch.testing.assert_close(map_, maps[join - 1])
-    torch.testing.assert_close(trunk.resume(map_, join), embedding)
 
 
 @pytest.mark.parametrize("resolution", LOW)
@@ -131,56 +90,6 @@ def test_branch_starts_from_its_trunk(resolution):
     }
     lacking = {name for name in front_of_trunk if name.startswith("layer1.0.downsample")}
     assert set(state) == front_of_trunk - lacking
-
-
-def test_mixed_resolutions_join_at_their_stages():
-    trunk, fronts = network(), {r: branch(r) for r in LOW}
-    batch = {r: images(r, count) for count, r in enumerate((7, 112, 28, 56, 14), start=1)}
-    runs = {stage: 0 for stage in (1, 2, 3, 4)}
-    hooks = [
-        trunk.layer(stage)[1].register_forward_hook(
-            lambda *_, k=stage: runs.update({k: runs[k] + 1})
-        )
-        for stage in runs
-    ]
-    mixed = iresnet.embed_mixed(trunk, fronts, batch)
-    assert runs == dict.fromkeys(runs, 1)
-    for hook in hooks:
-        hook.remove()
-    assert list(mixed) == list(batch)
-    for r, x in batch.items():
-        alone = trunk(x) if r == 112 else trunk.resume(fronts[r](x), iresnet.IMPLANT[r])
-        torch.testing.assert_close(mixed[r], alone, rtol=1e-5, atol=1e-5)
-
-
-def test_mixed_resolutions_without_the_trunks_own():
-    trunk, fronts = network(), {14: branch(14)}
-    mixed = iresnet.embed_mixed(trunk, fronts, {14: images(14)})
-    torch.testing.assert_close(mixed[14], trunk.resume(fronts[14](images(14)), 3))
-    with pytest.raises(KeyError):
-        iresnet.embed_mixed(trunk, fronts, {28: images(28)})
-
-
-@pytest.mark.parametrize("flavour", ["insightface", "magface"])
-def test_folding_is_exact(flavour):
-    whole = network(TINY.model_copy(update={"flavour": flavour})).double()
-    before = {name: value.clone() for name, value in whole.state_dict().items()}
-    folded = iresnet.fold(whole)
-    x = images(112).double()
-    torch.testing.assert_close(folded(x), whole(x), rtol=1e-11, atol=1e-11)
-    for ours, theirs in zip(folded.pyramid(x).stages, whole.pyramid(x).stages, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
-    assert all(torch.equal(before[name], value) for name, value in whole.state_dict().items())
-    # What is left: the BatchNorm before each block's padded convolution.
-    left = [n for n, m in folded.named_modules() if isinstance(m, nn.BatchNorm2d)]
-    assert sorted(left) == [f"layer{k}.{block}.bn1" for k in (1, 2, 3, 4) for block in (0, 1)]
-
-
-def test_folded_branch_and_trunk_agree_with_the_unfolded():
-    trunk, front = network(), branch(14)
-    x = images(14)
-    folded = iresnet.embed_mixed(iresnet.fold(trunk), {14: iresnet.fold(front)}, {14: x})
-    torch.testing.assert_close(folded[14], trunk.resume(front(x), 3), rtol=1e-4, atol=1e-4)
 
 
 def test_magface_drops_whole_channels_and_insightface_elements():
@@ -212,22 +121,7 @@ def test_flavours_differ_as_documented():
     assert magface.state_dict()[weight].std().item() == pytest.approx(kaiming, rel=0.01)
 
 
-def test_embedding_is_full_precision_under_autocast():
-    whole = network()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        embedding, maps = whole.pyramid(images(112))
-    assert embedding.dtype == torch.float32
-    assert maps[1].dtype == torch.bfloat16
-
-
-def test_described_params_build_the_same_network():
-    described = iresnet.describe(TINY)
-    assert described.pop("name") == "iresnet"
-    assert iresnet.Params(**described) == TINY
-
-
-def test_unknown_resolutions_are_refused():
-    with pytest.raises(ValueError, match="100 is none of"):
-        iresnet.build(TINY, 100)
-    with pytest.raises(ValueError, match="no branch for 112 px"):
-        iresnet.build_branch(TINY, 112)
+def test_folding_heeds_the_flavour():
+    whole = network(TINY.model_copy(update={"flavour": "magface"})).double()
+    x = images(112).double()
+    torch.testing.assert_close(iresnet.fold(whole)(x), whole(x), rtol=1e-11, atol=1e-11)

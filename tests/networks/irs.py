@@ -1,0 +1,27 @@
+"""The network of IR units that a golden file was made with, read off its names and shapes."""
+
+from __future__ import annotations
+
+import re
+
+from stages.core.params import Section
+from stages.networks._staged import CHANNELS
+
+
+def from_state(family, shapes: dict[str, tuple[int, ...]]) -> Section:
+    """Params of `family` from shapes by published name."""
+    units = len({match[1] for name in shapes if (match := re.match(r"body\.(\d+)\.", name))})
+    settings = {
+        "depth": next(depth for depth, counts in family.UNITS.items() if sum(counts) == units),
+        "width": shapes["input_layer.0.weight"][0] / CHANNELS[0],
+        "embedding": shapes["output_layer.3.weight"][0],
+    }
+    if "se" in family.Params.model_fields:
+        settings["se"] = any(name.endswith("fc1.weight") for name in shapes)
+    return family.Params(**settings)
+
+
+def shapes_by_published_name(network) -> dict[str, tuple[int, ...]]:
+    """Shapes of a network's tensors, in order."""
+    names = network.published_names()
+    return {names[name]: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
