@@ -1,0 +1,165 @@
+"""The network in a checkpoint: which family, depth and width, found by its tensors' names."""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+from itertools import product
+from types import ModuleType
+from typing import Any, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+
+from stages.core.errors import InputError
+from stages.networks._staged import CHANNELS
+from stages.train.import_files import Checkpoint
+from stages.train.import_systems import LAYOUTS, Layout, System
+
+COUNTER = "num_batches_tracked"
+LOW_RESOLUTION_LACKS = "layer1.0.downsample."  # what BTNet's networks below 112 px have not
+
+
+class Found(NamedTuple):
+    """A network with the weights of a checkpoint.
+
+    Attributes:
+        network: with these weights.
+        family: module of stages/networks.
+        params: its settings.
+        used: names of the checkpoint's tensors that are in it.
+        again: names of those that hold the same network a second time.
+        report: a line a tensor.
+    """
+
+    network: nn.Module
+    family: ModuleType
+    params: Any
+    used: set[str]
+    again: set[str]
+    report: list[str]
+
+
+def find_network(file: Checkpoint, system: System) -> Found:
+    """The network of `system` in `file`. Raise InputError if there is none, or not all of it."""
+    for name in system.families:
+        layout = LAYOUTS[name]
+        prefixes = _prefixes(file, layout)
+        if prefixes:
+            family = importlib.import_module(f"stages.networks.{name}")
+            return _loaded(file, prefixes, family, system.settings, layout)
+    looked_for = " or ".join(LAYOUTS[name].anchor for name in system.families)
+    raise InputError(
+        file.path,
+        f"holds no network of this system: no tensor named {looked_for}",
+        f"check --as; the file has {', '.join(list(file.tensors)[:3])}, ..",
+    )
+
+
+def _prefixes(file: Checkpoint, layout: Layout) -> list[str]:
+    """What wraps the networks in the file: `state_dict.module.features.` and the like."""
+    anchor = layout.anchor
+    return [
+        name.removesuffix(anchor)
+        for name in file.tensors
+        if name == anchor or name.endswith(f".{anchor}")
+    ]
+
+
+def _loaded(
+    file: Checkpoint,
+    prefixes: list[str],
+    family: ModuleType,
+    settings: dict[str, Any],
+    layout: Layout,
+) -> Found:
+    prefix = prefixes[0]
+    width = _rows(file, prefix + layout.anchor) / CHANNELS[-1]
+    embedding = _rows(file, prefix + layout.projection)
+    told = _told_by_names(file, prefix, family)
+    params = family.Params(width=width, embedding=embedding, **settings, **told)
+    network = family.build(params)
+    names = network.published_names()
+    again = _again(file, prefixes, set(names.values()))
+    state, report = {}, []
+    for ours, ready in network.state_dict().items():
+        state[ours], line = _taken(file, prefix + names[ours], ready)
+        report.append(f"{ours} <- {line}")
+    network.load_state_dict(state)
+    used = {prefix + name for name in names.values()} & file.tensors.keys()
+    return Found(network, family, params, used, again, report)
+
+
+def _rows(file: Checkpoint, name: str) -> int:
+    tensor = file.tensors.get(name)
+    if tensor is None or not tensor.ndim:
+        problem = "is absent" if tensor is None else "is a single number"
+        raise InputError(file.path, problem, "pass the whole network's weights", name)
+    return len(tensor)
+
+
+def _told_by_names(file: Checkpoint, prefix: str, family: ModuleType) -> dict[str, Any]:
+    """Depth, and whether there is squeeze-and-excitation, by the networks' names of tensors.
+
+    The settings whose names differ from those in the file by the fewest.
+    """
+    fields = family.Params.model_fields
+    options = {name: (True, False) for name, field in fields.items() if field.annotation is bool}
+    if "depth" in fields:
+        options["depth"] = get_args(fields["depth"].annotation)
+    present = {name[len(prefix) :] for name in file.tensors if name.startswith(prefix)}
+
+    def strangers(told: dict[str, Any]) -> int:
+        return len(present ^ _names(family, **told))
+
+    return min(
+        (dict(zip(options, v, strict=True)) for v in product(*options.values())), key=strangers
+    )
+
+
+@cache
+def _names(family: ModuleType, **told: Any) -> frozenset[str]:
+    """Published names of the family's network with these settings; no width changes them."""
+    network = family.build(family.Params(width=1 / CHANNELS[0], embedding=1, **told))
+    return frozenset(network.published_names().values())
+
+
+def _taken(file: Checkpoint, name: str, empty: Tensor) -> tuple[Tensor, str]:
+    """The tensor `name` of the file in the shape and type of `empty`, and what to say of it."""
+    tensor = file.tensors.get(name)
+    if tensor is None and name.endswith(COUNTER):
+        return torch.zeros((), dtype=empty.dtype), f"0 ({name} is absent, and counts nothing)"
+    if tensor is None:
+        raise InputError(file.path, "is absent", _remedy(name), name)
+    if tensor.shape != empty.shape:
+        problem = f"has shape {list(tensor.shape)}, not {list(empty.shape)}"
+        raise InputError(file.path, problem, _remedy(name), name)
+    if empty.is_floating_point() and not (tensor.is_floating_point() and tensor.isfinite().all()):
+        raise InputError(file.path, "holds NaN, infinity or integers", "download it again", name)
+    converted = f", {tensor.dtype} -> {empty.dtype}" if tensor.dtype != empty.dtype else ""
+    return tensor.to(empty.dtype), f"{name} {list(tensor.shape)}{converted}"
+
+
+def _remedy(name: str) -> str:
+    if LOW_RESOLUTION_LACKS in name:
+        return "this is one of BTNet's networks for images below 112 px; pass its 112 px network"
+    return "check --as: other systems have networks of nearly the same names"
+
+
+def _again(file: Checkpoint, prefixes: list[str], names: set[str]) -> set[str]:
+    """Names of further copies of the network. Raise InputError where they are no copies."""
+    first, *others = prefixes
+    again = set()
+    for other in others:
+        for name in names:
+            here, there = file.tensors.get(first + name), file.tensors.get(other + name)
+            if here is None and there is None:
+                continue
+            if here is None or there is None or not torch.equal(here, there):
+                raise InputError(
+                    file.path,
+                    f"holds two networks that differ, under {first!r} and {other!r}",
+                    "save the state dict of the one you mean in a file of its own",
+                )
+            again.add(other + name)
+    return again
