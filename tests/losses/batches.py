@@ -9,6 +9,7 @@ import torch
 
 from stages.losses._classifier import Classifier, Loss
 from stages.losses._margin import Margin
+from tests.losses.plain import cosines
 
 
 class Batch(NamedTuple):
@@ -34,11 +35,9 @@ def run(
 
 
 def logits(margin: Margin, x: np.ndarray, centres: np.ndarray, target: np.ndarray) -> torch.Tensor:
-    """Logits [B, C] of one sphere."""
-    classifier = Classifier(x.shape[1], len(centres), margin).double()
+    """Logits [B, C] of one sphere, in float64."""
+    embedding, kernel = (torch.from_numpy(values).double() for values in (x, centres))
+    norm = embedding.norm(dim=1)
+    (cosine,) = cosines(embedding / norm[:, None], kernel)
     with torch.no_grad():
-        classifier.centres.copy_(torch.from_numpy(np.ascontiguousarray(centres)))
-        embedding = torch.from_numpy(np.ascontiguousarray(x)).double()
-        norm = embedding.norm(dim=1)
-        (cosine,) = classifier.cosines(embedding / norm[:, None])
         return margin(cosine, norm, torch.from_numpy(target))

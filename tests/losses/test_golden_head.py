@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from stages.losses import arcface, cosface, softmax
-from stages.losses._classifier import Classifier
 from tests.goldens import golden
 from tests.losses.batches import run
+from tests.losses.plain import cosines
 
 MARGINS = ("softmax", "arcface", "cosface")
 PATTERNS = [f"multiface/head_{prefix}{m}*.npz" for m in MARGINS for prefix in ("", "single_")]
@@ -39,27 +39,20 @@ def test_loss_and_gradients(file):
 @golden(*PATTERNS)
 def test_logits_of_every_sphere(file):
     z = np.load(file)
-    classifier, y = _classifier(margin_of(file, z), z), torch.from_numpy(z["y"])
-    cosines = classifier.cosines(torch.from_numpy(z["emb"]))
+    margin, y = margin_of(file, z), torch.from_numpy(z["y"])
+    spheres = cosines(torch.from_numpy(z["emb"]), torch.from_numpy(z["W"].T), int(z["N"]))
     norm = torch.ones(len(y))
-    for cosine, logits, each in zip(cosines, z["logits"], z["loss_each"], strict=True):
-        actual = classifier.margin(cosine, norm, y).detach()
+    for cosine, logits, each in zip(spheres, z["logits"], z["loss_each"], strict=True):
+        actual = margin(cosine, norm, y)
         np.testing.assert_allclose(actual, logits, rtol=1e-5, atol=1e-4)
         np.testing.assert_allclose(F.cross_entropy(actual, y), each, rtol=1e-5)
 
 
-def _classifier(margin, z) -> Classifier:
-    classifier = Classifier(z["W"].shape[0], z["W"].shape[1], margin, int(z["N"]))
-    with torch.no_grad():
-        classifier.centres.copy_(torch.from_numpy(z["W"].T.copy()))
-    return classifier
-
-
 def _raw(margin, z):
-    """The classifier's parts on an embedding that is not normalised."""
-    classifier, y = _classifier(margin, z), torch.from_numpy(z["y"])
-    raw = torch.from_numpy(z["raw"]).requires_grad_()
-    norm = raw.norm(dim=1)
-    loss = sum(F.cross_entropy(margin(c, norm, y), y) for c in classifier.cosines(raw))
+    """The loss's definition on an embedding that is not normalised."""
+    raw, centres = (torch.from_numpy(z[name]).requires_grad_() for name in ("raw", "W"))
+    y, norm = torch.from_numpy(z["y"]), raw.norm(dim=1)
+    spheres = cosines(raw, centres.T, int(z["N"]))
+    loss = sum(F.cross_entropy(margin(cosine, norm, y), y) for cosine in spheres)
     loss.backward()
-    return loss.detach(), raw.grad.numpy(), classifier.centres.grad.numpy()
+    return loss.detach(), raw.grad.numpy(), centres.grad.numpy().T
