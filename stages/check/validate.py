@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +17,6 @@ from stages.core.params import (
     PARAMS_FILE,
     STAGES,
     Section,
-    choices,
     choose,
     declared_params,
     parse,
@@ -29,6 +30,7 @@ Settings = dict[str, Any]
 
 class Classifier(Section):
     spheres: int = Field(ge=1)
+    sample_rate: float = Field(1.0, gt=0, le=1)
 
 
 class Top(Section):
@@ -48,7 +50,7 @@ class Top(Section):
     device: Literal["auto", "cpu", "cuda"]
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Settings]
     benchmarks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Settings]
-    losses: dict[str, Settings]
+    losses: dict[str, Settings | None]
     schedules: dict[str, Recipe]
     descriptors: dict[str, Settings]
     fetch: Settings
@@ -56,7 +58,7 @@ class Top(Section):
     align: Settings
     train: Settings
     distill: Settings
-    head: Settings
+    head: dict[str, Settings | None]
     extract: Settings
     evaluate: Settings
     report: Settings
@@ -86,9 +88,12 @@ def validate(params: Settings) -> None:
 
 
 def _validate_model(top: Top) -> None:
-    _chosen("losses", top.loss, top.losses.get(top.loss), "loss", f"losses.{top.loss}")
     for name, settings in top.losses.items():
         _chosen("losses", name, settings, f"losses.{name}", f"losses.{name}")
+    margin = _chosen("losses", top.loss, top.losses.get(top.loss), "loss", f"losses.{top.loss}")
+    if doubt := getattr(margin, "warning", lambda: None)():
+        print(f"{PARAMS_FILE}: losses.{top.loss}: {doubt}", file=sys.stderr)
+    _named(top.schedule, top.schedules, "schedule", "schedules")
     shape = dict(top.backbone)
     network = shape.pop("name", None)
     settings = _chosen("networks", network, shape, "backbone.name", "backbone")
@@ -98,7 +103,12 @@ def _validate_model(top: Top) -> None:
             f"{top.classifier.spheres} spheres do not divide an embedding of {settings.embedding}",
             "choose a divisor, or another backbone.embedding",
         )
-    _named(top.schedule, top.schedules, "schedule", "schedules")
+    if top.resolutions and "build_branch" not in _names(choose("networks", network, "backbone")):
+        raise _wrong(
+            "resolutions",
+            f"{network} has no branches",
+            "set it to [], or choose another backbone.name",
+        )
     imported = Path("models") / top.trunk / "weights.safetensors"
     if top.trunk != "train" and not imported.is_file():
         raise _wrong(
@@ -106,12 +116,26 @@ def _validate_model(top: Top) -> None:
         )
 
 
+def _names(file: Path) -> set[str]:
+    """What a file defines or imports, read without running it."""
+    names: set[str] = set()
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.FunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+SHARED = "shared"  # key of the settings that all heads have, unless a head has its own
+
+
 def _validate_heads(top: Top) -> None:
-    known = choices("heads")
-    shared = {key: value for key, value in top.head.items() if key not in known}
-    parse(declared_params(STAGES / "head" / "params.py"), shared, "head")
-    for name in top.heads:
-        _chosen("heads", name, top.head.get(name), "heads", f"head.{name}")
+    shared = top.head.get(SHARED) or {}
+    sections = [name for name in top.head if name != SHARED]
+    for name in [*sections, *top.heads]:
+        key = "heads" if name in top.heads else f"head.{name}"
+        _chosen("heads", name, shared | (top.head.get(name) or {}), key, f"head.{name}")
 
 
 def _validate_sets(top: Top) -> None:

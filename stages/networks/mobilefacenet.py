@@ -38,6 +38,7 @@ class Params(Section):
 
     width: float = Field(1.0, gt=0)  # channels as a share of the published network's
     embedding: int = Field(512, ge=1)  # dimensions
+    depth: int | None = Field(None, exclude=True)  # of other families; this one has a single depth
 
 
 def build(params: Params, resolution: int = FULL_RESOLUTION) -> MobileFaceNet:

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.check.validate import validate
+from stages.check.validate import _names, validate
 from stages.core.errors import InputError
+from stages.core.params import choices
 from tests.closure import ROOT
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -50,7 +51,18 @@ def spoil(params: dict, key: str, value: object) -> None:
         ("resolutions", [28, 15], r"resolutions\.1: .*not 15"),
         ("heads", ["scf", "crystal"], r"heads: 'crystal' is none of .*scf"),
         ("head.scf.hiden", [64], r"head\.scf\.hiden: unknown key"),
-        ("head.epocs", 3, r"head\.epocs: unknown key"),
+        ("head.epocs", 3, r"head\.epocs: .*dictionary, not 3"),
+        ("head.shared.epocs", 3, r"head\.scf\.epocs: unknown key"),
+        ("head.crystal", {}, r"head\.crystal: 'crystal' is none of .*scf"),
+        ("classifier.sample_rate", 0, r"classifier\.sample_rate: .*greater than 0, not 0"),
+        ("classifier.sample_rate", 1.5, r"classifier\.sample_rate: .*equal to 1, not 1\.5"),
+        ("schedules.orl.batch", 1, r"schedules\.orl\.batch: .*equal to 2, not 1"),
+        ("schedules.orl.decay", "step", r"schedules\.orl: .*decay: step needs milestones"),
+        ("schedules.adaface.augment.crop", 2, r"schedules\.adaface\.augment\.crop: .*not 2"),
+        ("distill.warmup_steps", 5, r"distill: .*exclude each other"),
+        ("losses.magface.u_a", 4, r"losses\.magface: .*l_a must be below u_a"),
+        ("backbone.flavour", "mxnet", r"backbone\.flavour: .*not 'mxnet'"),
+        ("train.precision", "fp8", r"train\.precision: .*not 'fp8'"),
         ("dataset", "ms1m", r"dataset: 'ms1m' is none of orl, "),
         ("test_sets", ["orl"], r"test_sets: orl is the training set too"),
         ("test_sets", ["lfw"], r"test_sets: 'lfw' is none of"),
@@ -71,6 +83,43 @@ def test_a_spoilt_key_is_named(params, key: str, value: object, said: str) -> No
     spoil(params, key, value)
     with pytest.raises(InputError, match=said):
         validate(params)
+
+
+@pytest.mark.parametrize("loss", choices("losses"))
+@pytest.mark.parametrize("network", choices("networks"))
+def test_any_margin_on_any_network_under_any_classifier(params, loss: str, network: str) -> None:
+    """But for the depths that a family does not have, named where they are not valid."""
+    params |= {"loss": loss, "classifier": {"spheres": 2, "sample_rate": 0.1}}
+    params["backbone"]["name"] = network
+    if network in ("ir_se", "scf_resnet"):
+        with pytest.raises(InputError, match=r"backbone\.depth: .*50.* or 1.*, not 18"):
+            validate(params)
+        params["backbone"]["depth"] = 50
+    validate(params)
+    params["losses"][loss] = None  # the paper's settings
+    validate(params)
+
+
+def test_a_network_without_branches_wants_no_resolutions(params, tmp_path, monkeypatch) -> None:
+    plain = tmp_path / "plain.py"
+    plain.write_text("from stages.core import params\ndef build(params): ...\n")
+    assert _names(plain) == {"params", "build"}
+    monkeypatch.setattr("stages.check.validate._names", lambda file: {"build"})
+    with pytest.raises(InputError, match=r"resolutions: iresnet has no branches.*set it to \[\]"):
+        validate(params)
+    params["resolutions"] = []
+    validate(params)
+
+
+def test_a_doubtful_lambda_g_is_said_and_passes(params, capsys) -> None:
+    params["loss"] = "magface"
+    validate(params)
+    assert capsys.readouterr().err == ""
+    params["losses"]["magface"]["lambda_g"] = 3.0
+    validate(params)
+    said = capsys.readouterr().err
+    assert said.startswith("params.yaml: losses.magface: lambda_g 3 is below 5.689")
+    assert said.count("\n") == 1
 
 
 def test_missing_wheel_of_the_embedded_faces_is_named(params, monkeypatch) -> None:
