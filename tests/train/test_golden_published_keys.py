@@ -1,0 +1,75 @@
+"""From the reference implementations' own lists of tensors: which network it is.
+
+At their full sizes; each tensor is one number seen many times.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from stages.train.import_files import Checkpoint
+from stages.train.import_network import find_network
+from stages.train.import_systems import SYSTEMS
+from tests.goldens import golden
+from tests.networks.iresnets import shapes_of
+
+WRAPPED = "state_dict.module."
+
+
+def found(system: str, file: Path, named: Iterable[tuple[str, tuple[int, ...]]]) -> dict:
+    """Settings of the network that is found, which must use every tensor."""
+    tensors = {WRAPPED + name: torch.ones(()).expand(tuple(shape)) for name, shape in named}
+    network = find_network(Checkpoint(file, tensors, []), SYSTEMS[system])
+    assert network.used == tensors.keys()
+    return network.family.describe(network.params)
+
+
+def number(text: str) -> int:
+    return int(re.search(r"\d+", text)[0])
+
+
+@golden("adaface/keys_*.json")
+def test_adaface(file):
+    settings = found("adaface", file, json.loads(file.read_text()))
+    assert (settings["name"], settings["depth"], settings["width"]) == ("ir", number(file.stem), 1)
+
+
+@golden("magface/iresnet_state_dict_keys*.json")
+def test_magface(file):
+    architectures = {k: v for k, v in json.loads(file.read_text()).items() if k != "rule"}
+    for name, expected in architectures.items():
+        keys = [key[:2] for key in expected["keys"]]
+        settings = found("magface", file, keys)
+        assert (settings["depth"], settings["embedding"]) == (number(name), 512)
+
+
+@golden("scf/scf_state_dict_keys*.json")
+def test_scf(file):
+    backbones = {k: v for k, v in json.loads(file.read_text()).items() if "Backbone" in k}
+    for name, expected in backbones.items():
+        settings = found("scf", file, [key[:2] for key in expected["keys"]])
+        assert (settings["depth"], settings["se"]) == (number(name), name.endswith("_se"))
+
+
+@golden("btnet/net_*_reso112_eval.npz")
+def test_btnet(file):
+    arrays = np.load(file)
+    named = zip(arrays["keys"].tolist(), shapes_of(arrays["shapes"]), strict=True)
+    assert found("btnet", file, named)["depth"] == number(file.stem)
+
+
+@golden("multiface/net_*_eval.npz")
+def test_multiface(file):
+    arrays = np.load(file)
+    named = zip(arrays["keys"].tolist(), shapes_of(arrays["shapes"]), strict=True)
+    settings = found("multiface", file, named)
+    if "mobilefacenet" in file.stem:
+        assert settings["name"] == "mobilefacenet"
+    else:
+        assert (settings["depth"], settings["se"]) == (number(file.stem), "irse" in file.stem)
