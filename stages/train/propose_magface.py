@@ -1,0 +1,41 @@
+"""Settings to finetune an existing model with MagFace, proposed from its magnitudes.
+
+MagFace's margin and penalty act between l_a and u_a alone, so its authors advise to look at the
+lengths of a model's embeddings first (README of the published code).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from stages.core.entry import start
+from stages.core.errors import InputError
+from stages.core.params import read_params, section
+from stages.losses.magface import Params, propose
+
+FEATURES = Path("data/features")
+PROPOSED = ("l_a", "u_a", "lambda_g")
+
+
+def main(image_set: str, model: str) -> None:
+    """Propose l_a, u_a and lambda_g from features of `model` (e.g. trunk) on `image_set`."""
+    file = FEATURES / image_set / model / "norm.npy"
+    try:
+        norms = np.load(file)
+    except (OSError, ValueError) as fault:
+        raise InputError(file, f"cannot be read ({fault})", "run dvc repro") from None
+    present = read_params()["losses"]["magface"] or {}
+    params = section("losses.magface", Params, {"losses": {"magface": present}})
+    try:
+        proposed = propose(norms, params)
+    except ValueError as fault:
+        raise InputError(file, str(fault), "choose another model or image set") from None
+    print(f"{len(norms)} images, magnitudes {norms.min():.4g} to {norms.max():.4g}; try")
+    flags = [f"-S losses.magface.{name}={getattr(proposed, name):g}" for name in PROPOSED]
+    print("dvc exp run -S loss=magface", *flags)
+
+
+if __name__ == "__main__":
+    start(main, "image_set", "model")
