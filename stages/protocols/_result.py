@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from stages.protocols._bootstrap import Drawn, log_odds_interval, wilson
+
 FEW_ERRORS = 10  # a rate that rests on fewer errors is marked: its interval says little
 
 
@@ -18,6 +20,8 @@ class Measure:
         low, high: ends of the interval.
         count: trials the number rests on (pairs, searches or images).
         method: how value and interval were obtained, in words.
+        samples: its replicates, or its values in folds, float32.
+        drawn: what was redrawn for them.
     """
 
     value: float
@@ -25,6 +29,8 @@ class Measure:
     high: float
     count: int
     method: str
+    samples: np.ndarray = field(repr=False, compare=False)
+    drawn: Drawn
 
 
 @dataclass(frozen=True)
@@ -37,18 +43,55 @@ class Result:
 
 def measure(
     value: float,
+    samples: np.ndarray,
+    count: int,
+    drawn: Drawn,
+    note: str = "",
+    errors: float | None = None,
+    effective: float | None = None,
+    alarms: float = np.inf,
+) -> Measure:
+    """A Measure whose interval holds its value; marked if it rests on fewer than ten errors.
+
+    Args:
+        value: the number.
+        samples: its replicates.
+        count: trials.
+        drawn: what was redrawn in the replicates.
+        note: what else to say of the method.
+        errors: of the trials, those that went wrong; None for no share of trials.
+        effective: independent trials that `count` trials are worth. Where it is given and fewer
+            than ten trials went wrong, or fewer than ten right, the interval is Wilson's with it.
+        alarms: wrong scores above the threshold: where they are few, so is known of it.
+    """
+    interval, method = log_odds_interval(value, samples, drawn.number), drawn.method
+    if effective is not None and min(errors, count - errors) < FEW_ERRORS:
+        interval = wilson(value * effective, effective)
+        method = "Wilson with the effective count of trials"
+    return marked(value, interval, count, _joined(method, note), samples, drawn,
+                  min(np.inf if errors is None else errors, alarms))  # fmt: skip
+
+
+def marked(
+    value: float,
     interval: tuple[float, float],
     count: int,
     method: str,
-    errors: float | None = None,
+    samples: np.ndarray,
+    drawn: Drawn,
+    errors: float,
 ) -> Measure:
-    """A Measure whose interval holds its value; marked if it rests on fewer than ten `errors`."""
-    if errors is not None and errors < FEW_ERRORS:
-        method += f"; fewer than {FEW_ERRORS} errors"
+    """A Measure from a given interval; see `measure`."""
+    if errors < FEW_ERRORS:
+        method = _joined(method, f"fewer than {FEW_ERRORS} errors")
     low, high = np.clip(interval, 0, 1)
-    return Measure(
-        float(value), float(min(low, value)), float(max(high, value)), int(count), method
-    )
+    low, high = float(min(low, value)), float(max(high, value))
+    samples = np.asarray(samples, np.float32)
+    return Measure(float(value), low, high, int(count), method, samples, drawn)
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
 
 
 def rate_name(prefix: str, rate: float) -> str:

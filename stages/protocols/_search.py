@@ -49,7 +49,7 @@ def search(probes: np.ndarray, gallery: np.ndarray, mate: np.ndarray, keep: int 
         scores[cells] = -np.inf
         other[some] = scores.max(axis=1, initial=-np.inf)
         if keep:
-            highest = _merge(highest, scores, keep)
+            highest = merge(highest, scores, keep)
 
     by_blocks(probes, gallery, visit)
     rank[mate < 0] = 0
@@ -63,7 +63,7 @@ def _count_at_least(scores: np.ndarray, own: np.ndarray) -> np.ndarray:
     return count
 
 
-def _merge(highest: np.ndarray, scores: np.ndarray, keep: int) -> np.ndarray:
+def merge(highest: np.ndarray, scores: np.ndarray, keep: int) -> np.ndarray:
     """The `keep` highest of both, from high to low."""
     rising = scores.reshape(-1)
     if len(highest) == keep:

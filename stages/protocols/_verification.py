@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.protocols._bootstrap import PairGroups, Resampling, percentiles, resampled_roc
+from stages.protocols._bootstrap import (
+    PairGroups,
+    Resampling,
+    effective_count,
+    resampled_roc,
+)
 from stages.protocols._result import Result, measure, rate_name
 from stages.protocols._roc import Roc, Scores, thinned
 
@@ -33,29 +38,28 @@ def verification(
     curves = resampled_roc(
         (scores[same], people.genuine),
         (scores[~same], people.first, people.second),
-        people.groups,
+        people.drawn.number,
         resampling,
     )
-    method, eer = people.method, roc.eer()
+    eer, drawn = roc.eer(), people.drawn
+    errors = eer * min(roc.genuine, roc.impostors)
     measures = {
-        "auc": measure(roc.auc(), percentiles(curves.auc()), len(scores), method),
-        "eer": measure(
-            eer,
-            percentiles(curves.eer()),
-            len(scores),
-            method,
-            errors=eer * min(roc.genuine, roc.impostors),
-        ),
+        "auc": measure(roc.auc(), curves.auc(), len(scores), drawn),
+        "eer": measure(eer, curves.eer(), len(scores), drawn, alarms=errors),
     }
+    effective = effective_count(scores[same], people.person)
     far = [x for x in far if x * roc.impostors >= 1]
     for x in far:
         value = roc.tar(x) if pick == "at_most" else piles.tar_nearest(x)
         measures[rate_name("tar@far=", x)] = measure(
             value,
-            percentiles(curves.tar(x)),
+            curves.tar(x),
             roc.genuine,
-            f"{method}; far_{pick} of {roc.impostors} impostor pairs",
-            errors=min((1 - value) * roc.genuine, x * roc.impostors),
+            drawn,
+            f"far_{pick} of {roc.impostors} impostor pairs",
+            errors=(1 - value) * roc.genuine,
+            effective=effective,
+            alarms=x * roc.impostors,
         )
     return Result(measures, pair_curves(piles, far))
 

@@ -10,13 +10,19 @@ equal to a share of the probes; rank does not matter. `merged` is the smaller fi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
 from stages.core.index import Index
 from stages.core.params import Section
-from stages.protocols._bootstrap import Resampling, percentiles
+from stages.protocols._bootstrap import (
+    Drawn,
+    Resampling,
+    effective_count,
+    weighted_share,
+)
 from stages.protocols._result import Result, measure
 from stages.protocols._roc import ROUNDING
 from stages.protocols._rows import Rows
@@ -28,6 +34,7 @@ from stages.protocols._vectors import positions, unit
 CMC_RANKS = 20
 OPEN_SET_POINTS = 200
 REPLICATES_AT_A_TIME = 64
+PEOPLE = "people of the probes"
 
 
 class Params(Section):
@@ -36,8 +43,12 @@ class Params(Section):
     fpir: false positive identification rates; those below one search are left out.
     ranks: of the closed-set rates.
     descriptor: the pooling that the rows of settings r1&r2 use.
-    fused: rows r1&r2 search templates whose images are all seen at r1 and at r2, both summed
-        (BTNet's IJB-C tables); otherwise the gallery is seen at r1, the probes at r2.
+    fused: rows r1&r2 search templates of which every image enters as the sum of its r1 copy and
+        its mirrored r2 copy (BTNet's IJB-C tables); otherwise the gallery is seen at r1, the probes
+        at r2.
+    threshold: of iso: at_most = lowest threshold whose FPIR does not exceed the target; truncated
+        (AdaFace's IJB-S) and rounded (its TinyFace) = the score of the last of that many false
+        alarms, which a mate must reach, their number rounded down or to the nearest.
     """
 
     definition: Literal["iso", "merged"] = "iso"
@@ -45,6 +56,7 @@ class Params(Section):
     ranks: list[int] = [1, 5, 10]
     descriptor: str = "mean"
     fused: bool = False
+    threshold: Literal["at_most", "truncated", "rounded"] = "at_most"
 
 
 @dataclass(frozen=True)
@@ -123,26 +135,30 @@ def _iso(
     resampling: Resampling,
 ) -> Result:
     weights = resampling.weights(int(person.max()) + 1)
-    method = resampling.method(weights.shape[1], "people of the probes")
-    measures, curves = _closed_set(found, galleries, person, params, weights, method)
+    drawn = resampling.drawn(person, PEOPLE)
+    measures, curves = _closed_set(found, galleries, person, params, weights, drawn)
     open_sets = [
-        OpenSet.of(one, gallery.mate, person)
+        OpenSet.of(one, gallery.mate, person, params.threshold)
         for one, gallery in zip(found, galleries, strict=True)
         if np.any(gallery.mate >= 0) and np.any(gallery.mate < 0)
     ]
     if not open_sets:
         return Result(measures, curves)
     searches = min(len(one.alarms) for one in open_sets)
+    mated = sum(len(one.own) for one in open_sets)
+    effective = sum(effective_count(one.score, one.own_person) for one in open_sets)
     for fpir in (x for x in params.fpir if x * searches >= 1):
         rates = [one.tpir(fpir) for one in open_sets]
-        samples = np.mean([one.resampled(fpir, weights) for one in open_sets], axis=0)
         misses = sum((1 - rate) * len(one.own) for rate, one in zip(rates, open_sets, strict=True))
         measures[f"tpir@fpir={fpir:g}"] = measure(
             np.mean(rates),
-            percentiles(samples),
-            sum(len(one.own) for one in open_sets),
-            f"{method}; per_gallery, mean of {len(open_sets)}",
-            errors=min(misses, *(fpir * len(one.alarms) for one in open_sets)),
+            np.mean([one.resampled(fpir, weights) for one in open_sets], axis=0),
+            mated,
+            drawn,
+            f"per_gallery, mean of {len(open_sets)}; threshold {params.threshold}",
+            errors=misses,
+            effective=effective,
+            alarms=min(fpir * len(one.alarms) for one in open_sets),
         )
     fpir = np.unique([*np.geomspace(1 / searches, 1, OPEN_SET_POINTS), *params.fpir])
     tpir = [np.mean([one.tpir(x) for one in open_sets]) for x in fpir]
@@ -157,18 +173,21 @@ def _merged(
     resampling: Resampling,
 ) -> Result:
     weights = resampling.weights(int(person.max()) + 1)
-    method = resampling.method(weights.shape[1], "people of the probes")
-    measures, curves = _closed_set(found, galleries, person, params, weights, method)
+    drawn = resampling.drawn(person, PEOPLE)
+    measures, curves = _closed_set(found, galleries, person, params, weights, drawn)
     (one,) = found
+    effective = effective_count(one.own, person)
     for fpir in (x for x in params.fpir if x * len(one.own) >= 1):
         alarms = _alarms(len(one.own), fpir)
         hits = one.own > one.highest[alarms - 1]
         measures[f"tpir@fpir={fpir:g}"] = measure(
             np.mean(hits),
-            percentiles(_weighted_share(hits, person, weights)),
+            weighted_share(hits, person, weights),
             len(hits),
-            f"{method}, threshold fixed; merged, {alarms} wrong scores above it",
+            drawn,
+            f"threshold fixed; merged, {alarms} wrong scores above it",
             errors=np.sum(~hits),
+            effective=effective,
         )
     return Result(measures, curves)
 
@@ -183,19 +202,23 @@ def _closed_set(
     person: np.ndarray,
     params: Params,
     weights: np.ndarray,
-    method: str,
+    drawn: Drawn,
 ) -> tuple[dict, dict]:
     """Rank-k rates over all searches of a gallery that holds the probe's person."""
     rank = np.concatenate([one.rank[one.rank > 0] for one in found])
     people = np.concatenate([person[one.rank > 0] for one in found])
+    own = np.concatenate([one.own[one.rank > 0] for one in found])
     entries = min(len(gallery.templates) for gallery in galleries)
+    effective = effective_count(own, people)
     measures = {
         f"rank{k}": measure(
             np.mean(rank <= k),
-            percentiles(_weighted_share(rank <= k, people, weights)),
+            weighted_share(rank <= k, people, weights),
             len(rank),
-            f"{method}; closed_set of {entries} entries or more",
+            drawn,
+            f"closed_set of {entries} entries or more",
             errors=np.sum(rank > k),
+            effective=effective,
         )
         for k in params.ranks
         if k < entries
@@ -205,14 +228,6 @@ def _closed_set(
     return measures, {"cmc": {"rank": ranks, "rate": rate}}
 
 
-def _weighted_share(hits: np.ndarray, person: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Share of hits in each replicate, float [replicates]."""
-    people = weights.shape[1]
-    hit = np.bincount(person, weights=hits, minlength=people)
-    total = weights @ np.bincount(person, minlength=people)
-    return (weights @ hit) / np.where(total > 0, total, np.nan)
-
-
 @dataclass(frozen=True)
 class OpenSet:
     """Searches of one gallery.
@@ -220,43 +235,69 @@ class OpenSet:
     Attributes:
         own: score of the mate of each mated probe, from high to low; -inf where it is not rank 1.
         own_person: person of each of these probes.
+        score: the mate's score at any rank.
         alarms: highest score of each probe that has no mate, from high to low.
         alarm_person: person of each of these probes.
+        threshold: how it follows from the false alarms, as in Params.
     """
 
     own: np.ndarray
     own_person: np.ndarray
+    score: np.ndarray
     alarms: np.ndarray
     alarm_person: np.ndarray
+    threshold: str = "at_most"
 
     @classmethod
-    def of(cls, found: Search, mate: np.ndarray, person: np.ndarray) -> OpenSet:
+    def of(
+        cls, found: Search, mate: np.ndarray, person: np.ndarray, threshold: str = "at_most"
+    ) -> OpenSet:
         mated = mate >= 0
         own = np.where(found.rank == 1, found.own, -np.inf)[mated]
         alarms = found.other[~mated]
         high, loud = np.argsort(-own, kind="stable"), np.argsort(-alarms, kind="stable")
-        return cls(own[high], person[mated][high], alarms[loud], person[~mated][loud])
+        return cls(own[high], person[mated][high], found.own[mated][high],
+                   alarms[loud], person[~mated][loud], threshold)  # fmt: skip
+
+    @cached_property
+    def above(self) -> np.ndarray:
+        """How many of `own` exceed each alarm, and at last how many there are at rank 1."""
+        own = np.searchsorted(-self.own, -self.alarms, side="left")
+        return np.append(own, np.isfinite(self.own).sum())
+
+    @cached_property
+    def reached(self) -> np.ndarray:
+        """How many of `own` are at least each alarm."""
+        return np.append(np.searchsorted(-self.own, -self.alarms, side="right"), 0)
 
     def tpir(self, fpir: float) -> float:
-        """Share of mated probes found at rank 1 above the lowest threshold that keeps to FPIR."""
-        allowed = int(fpir * len(self.alarms) + ROUNDING)
-        if allowed >= len(self.alarms):
-            return float(np.mean(np.isfinite(self.own)))
-        return float(np.mean(self.own > self.alarms[allowed]))
+        """Share of mated probes found at rank 1 and accepted at the threshold of `fpir`."""
+        raised = np.arange(1, len(self.alarms) + 1)[None]
+        return float(self._accepted(raised, fpir)[0] / len(self.own))
 
     def resampled(self, fpir: float, weights: np.ndarray) -> np.ndarray:
         """The same with people counted by `weights` [replicates, people]."""
         rate = np.empty(len(weights))
-        above = np.searchsorted(-self.own, -self.alarms, side="left")  # own > alarm, by alarm
-        above = np.append(above, np.isfinite(self.own).sum())
         for start in range(0, len(weights), REPLICATES_AT_A_TIME):
             some = weights[start : start + REPLICATES_AT_A_TIME]
             raised = np.cumsum(some[:, self.alarm_person], axis=1, dtype=np.float64)
-            allowed = np.sum(raised <= fpir * raised[:, -1:] + ROUNDING, axis=1)
             found = np.cumsum(some[:, self.own_person], axis=1, dtype=np.float64)
             found = np.concatenate([np.zeros((len(some), 1)), found], axis=1)
             with np.errstate(invalid="ignore"):
                 rate[start : start + len(some)] = (
-                    found[np.arange(len(some)), above[allowed]] / found[:, -1]
+                    found[np.arange(len(some)), self._accepted(raised, fpir)] / found[:, -1]
                 )
         return rate
+
+    def _accepted(self, raised: np.ndarray, fpir: float) -> np.ndarray:
+        """How many of `own` are accepted, [replicates].
+
+        `raised` counts the alarms down to each one, [replicates, alarms].
+        """
+        allowed = fpir * raised[:, -1:]
+        if self.threshold == "at_most":  # down to just above the next alarm
+            return self.above[np.sum(raised <= allowed + ROUNDING, axis=1)]
+        whole = np.rint if self.threshold == "rounded" else np.trunc
+        count = whole(allowed + ROUNDING)
+        last = np.sum(raised < np.maximum(count, 1), axis=1)
+        return np.where(count[:, 0] > 0, self.reached[last], self.above[last])

@@ -13,8 +13,8 @@ import numpy as np
 
 from stages.core.index import Index
 from stages.core.params import Section
-from stages.protocols._bootstrap import Resampling, student, wilson
-from stages.protocols._result import Result, measure
+from stages.protocols._bootstrap import Drawn, Resampling, digest, student, wilson
+from stages.protocols._result import Measure, Result, marked
 from stages.protocols._roc import Scores
 from stages.protocols._rows import Rows
 from stages.protocols._tables import Tables
@@ -59,12 +59,9 @@ def evaluate(
     for row, first, second in rows.images(params.flip):
         first, second = first[left[kept]], second[right[kept]]
         accuracy, _ = folds_accuracy(distances(first, second, fold, params), same, fold)
-        right_told = np.sum(accuracy * np.bincount(fold))
-        interval, method = _interval(accuracy, right_told, len(same))
-        accuracies = measure(
-            np.mean(accuracy), interval, len(same), method + lost, len(same) - right_told
+        results[row] = Result(
+            {"accuracy": _accuracy(accuracy, fold, lost)}, _curves(first, second, same)
         )
-        results[row] = Result({"accuracy": accuracies}, _curves(first, second, same))
     return results
 
 
@@ -145,13 +142,19 @@ def folds_accuracy(
     return accuracy, threshold
 
 
-def _interval(accuracy: np.ndarray, right: float, pairs: int) -> tuple[tuple[float, float], str]:
-    """The wider of two: pairs are not independent, and ten folds may all be perfect."""
-    by_pair, by_fold = wilson(right, pairs), student(accuracy)
-    name = f"accuracy of {len(accuracy)} folds; the wider of Wilson and Student's t over folds: "
-    if by_pair[1] - by_pair[0] > by_fold[1] - by_fold[0]:
-        return by_pair, name + "Wilson"
-    return by_fold, name + "Student"
+def _accuracy(accuracy: np.ndarray, fold: np.ndarray, lost: str) -> Measure:
+    """Mean over the folds, which share no person: they are the units of its interval.
+
+    The wider of two intervals: pairs are not independent, and ten folds may all be perfect.
+    """
+    right = np.sum(accuracy * np.bincount(fold))
+    by_pair, by_fold = wilson(right, len(fold)), student(accuracy)
+    perfect = by_pair[1] - by_pair[0] > by_fold[1] - by_fold[0]
+    method = f"accuracy of {len(accuracy)} folds; the wider of Wilson and Student's t over folds: "
+    method += ("Wilson" if perfect else "Student") + lost
+    drawn = Drawn(len(accuracy), method, digest(fold), folds=True)
+    return marked(np.mean(accuracy), by_pair if perfect else by_fold, len(fold), method,
+                  accuracy, drawn, len(fold) - right)  # fmt: skip
 
 
 def _curves(first: np.ndarray, second: np.ndarray, same: np.ndarray) -> dict:

@@ -9,7 +9,7 @@ the sizes are those of the images.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Literal
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from stages.core.index import Index
 from stages.core.params import Section
-from stages.protocols._bootstrap import Resampling, percentiles
+from stages.protocols._bootstrap import Resampling, effective_count
 from stages.protocols._result import Result, measure
 from stages.protocols._rows import Rows
 from stages.protocols._tables import Tables
@@ -104,21 +104,26 @@ class OpenSet:
         thresholds: float32 [GRID].
         hits: mated probes of each person found above each threshold, [persons, GRID].
         mated: mated probes of each person, [persons].
-        alarms: unmated probes whose best score is above each threshold, [GRID].
-        unmated: their number.
+        own: score of each mated probe with its person.
+        best: highest score of each unmated probe.
     """
 
     thresholds: np.ndarray
     hits: np.ndarray
     mated: np.ndarray
-    alarms: np.ndarray
-    unmated: int
+    own: np.ndarray
+    best: np.ndarray
 
     def tpir(self) -> np.ndarray:
         return self.hits.sum(axis=0) / self.mated.sum()
 
     def fpir(self) -> np.ndarray:
-        return self.alarms / self.unmated
+        everyone = np.zeros(self.unmated, np.int64)
+        return _above(self.thresholds, self.best, everyone, 1)[0] / self.unmated
+
+    @property
+    def unmated(self) -> int:
+        return len(self.best)
 
 
 def open_set(
@@ -148,8 +153,7 @@ def open_set(
     grid = np.linspace(min(lowest, best.min()), best.max(), GRID, dtype=np.float32)
     found = np.where(listed, own, -np.inf).astype(np.float32)
     hits = _above(grid, found, mate, len(gallery))
-    alarms = _above(grid, best, np.zeros(len(best), np.int64), 1)[0]
-    return OpenSet(grid, hits, np.bincount(mate, minlength=len(gallery)), alarms, len(best))
+    return OpenSet(grid, hits, np.bincount(mate, minlength=len(gallery)), own, best)
 
 
 def tpir_at(fpir: float, alarm_rates: np.ndarray, hit_rates: np.ndarray) -> np.ndarray:
@@ -179,24 +183,27 @@ def _score(
     )
     hits, alarms = counts.tpir(), counts.fpir()
     hit_samples, alarm_samples = _resampled(counts, resampling)
-    method = resampling.method(len(persons), "mated people, and over unmated images")
+    hit_samples, alarm_samples = _resampled(counts, resampling)
+    drawn = resampling.drawn(persons, "mated people, and over unmated images")
     measures = {
-        "auc": measure(
-            area(alarms, hits), percentiles(area(alarm_samples, hit_samples)), len(mate), method
-        )
+        "auc": measure(area(alarms, hits), area(alarm_samples, hit_samples), len(mate), drawn)
     }
+    effective = effective_count(counts.own, mate)
     for fpir in (x for x in params.fpir if x * counts.unmated >= 1):
         value = float(tpir_at(fpir, alarms, hits))
         measures[f"tpir20@fpir={fpir:g}"] = measure(
             value,
-            percentiles(tpir_at(fpir, alarm_samples, hit_samples)),
+            tpir_at(fpir, alarm_samples, hit_samples),
             len(mate),
-            f"{method}; survface_grid",
-            errors=min((1 - value) * len(mate), fpir * counts.unmated),
+            drawn,
+            "survface_grid",
+            errors=(1 - value) * len(mate),
+            effective=effective,
+            alarms=fpir * counts.unmated,
         )
-    drawn = np.unique(np.linspace(0, GRID - 1, 500).round().astype(int))
+    spread = np.unique(np.linspace(0, GRID - 1, 500).round().astype(int))
     quoted = [int(np.argmin(np.abs(alarms - x))) for x in params.fpir]
-    shown = np.union1d(drawn[: 500 - len(quoted)], [*quoted, GRID - 1])[::-1]
+    shown = np.union1d(spread[: 500 - len(quoted)], [*quoted, GRID - 1])[::-1]
     return Result(measures, {"open_set": {"fpir": alarms[shown], "tpir": hits[shown]}})
 
 
@@ -206,12 +213,11 @@ def _resampled(counts: OpenSet, resampling: Resampling) -> tuple[np.ndarray, np.
     weights = resampling.weights(int(present.sum())).astype(np.float64)
     total = weights @ counts.mated[present]
     hits = (weights @ counts.hits[present]) / np.maximum(total, 1)[:, None]
-    edges = np.concatenate([[counts.unmated], counts.alarms, [0]])
-    shares = (edges[:-1] - edges[1:]) / counts.unmated
-    random = np.random.default_rng(resampling.seed)
-    drawn = random.multinomial(counts.unmated, shares, resampling.replicates)
-    passed = np.cumsum(drawn[:, ::-1], axis=1)[:, ::-1][:, 1:]
-    return hits, passed / counts.unmated
+    images, groups = resampling.grouped(np.arange(counts.unmated))
+    # of their own, or the first people and the first images would always come together
+    drawn = replace(resampling, seed=resampling.seed + 1).weights(groups).astype(np.float64)
+    passed = drawn @ _above(counts.thresholds, counts.best, images, groups)
+    return hits, passed / (drawn @ np.bincount(images, minlength=groups))[:, None]
 
 
 def _above(grid: np.ndarray, scores: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:

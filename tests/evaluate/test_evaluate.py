@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import subprocess
 import sys
@@ -103,9 +104,9 @@ def lists(image_set: str, random: np.random.Generator) -> dict[str, dict[str, np
     }  # fmt: skip
 
 
-def metrics(benchmark: str, kind: str = "json") -> dict:
+def metrics(benchmark: str, kind: str = "json", *beside: str) -> dict:
     content = json.loads(Path(f"metrics/evaluate/{benchmark}.{kind}").read_text())
-    assert list(content) == [benchmark]
+    assert set(content) == {benchmark, *beside}
     return content[benchmark]
 
 
@@ -119,7 +120,7 @@ def metrics(benchmark: str, kind: str = "json") -> dict:
          ["det", "roc", "scores"]),
         ("many", ["mean", "norm", "kappa", *SETTINGS, *UPSAMPLED], ["rank1"], ["cmc", "open_set"]),
         ("cameras", ["trunk", "max+ceil", "avg+floor"], ["auc", "tpir20@fpir=0.1"], ["open_set"]),
-        ("trust", ["kappa", "norm"], ["auc@px=28", "auc@px=7", "fnmr@reject=0"], ["reject"]),
+        ("trust", ["kappa", "norm"], ["auc@px=28", "auc@px=7", "fnmr@discard=0"], ["edc"]),
     ],
 )  # fmt: skip
 def test_every_protocol(project, benchmark, rows, names, curves) -> None:
@@ -128,7 +129,7 @@ def test_every_protocol(project, benchmark, rows, names, curves) -> None:
     assert set(rows) <= set(values)
     if benchmark != "cameras":
         assert set(values) == set(rows)
-    intervals = metrics(benchmark, "intervals.json")
+    intervals = metrics(benchmark, "intervals.json", "provenance")
     for row, cells in values.items():
         assert set(names) <= set(cells)
         assert set(intervals[row]) == set(cells)
@@ -143,6 +144,29 @@ def test_every_protocol(project, benchmark, rows, names, curves) -> None:
         with (folder / f"{kind}.csv").open() as file:
             table = list(csv.DictReader(file))
         assert set(rows) <= {line["row"] for line in table}
+
+
+def test_replicates_and_provenance_lie_beside_the_numbers(project) -> None:
+    for benchmark, folds in (("every", False), ("pack", True)):
+        main(benchmark)
+        cells = metrics(benchmark)
+        with np.load(f"metrics/evaluate/{benchmark}.replicates.npz") as file:
+            about = json.loads(str(file["about"]))
+            assert set(file.files) - {"about"} == set(about["drawn"])
+            assert set(about["drawn"]) == {f"{r}/{m}" for r, c in cells.items() for m in c}
+            keys = {(key, in_folds) for key, _, in_folds in about["drawn"].values()}
+            assert len(keys) == 1  # every row redraws the same people
+            assert keys.pop()[1] == folds
+            name = "112&7/accuracy" if folds else "112&7/auc"
+            assert file[name].shape == (5 if folds else 100,)
+            row, metric = name.split("/")
+            assert np.mean(file[name]) == pytest.approx(cells[row][metric], abs=0.05)
+        given = json.loads(Path(f"metrics/evaluate/{benchmark}.intervals.json").read_text())
+        assert given["provenance"] == about["provenance"]
+    index = hashlib.sha256(Path("data/align/pack/index.parquet").read_bytes()).hexdigest()
+    assert about["provenance"]["images"] == f"pack, index sha256 {index}"
+    assert about["provenance"]["options"]["folds"] == 5
+    assert set(about["provenance"]["lists"]) == {"pairs"}
 
 
 def test_columns_have_the_names_of_the_field(project) -> None:
@@ -219,7 +243,7 @@ def test_a_missing_or_unfit_array_is_named(project) -> None:
     ("changes", "message"),
     [
         ({"evaluate": {"settings": ["112-7"]}}, "evaluate.settings.0"),
-        ({"evaluate": {"descriptors": ["median"]}}, "'median' is none of kappa, mean, norm"),
+        ({"evaluate": {"descriptors": ["median"]}}, "'median' is none of "),
         ({"evaluate": {"bootstraps": 5}}, "evaluate.bootstraps: unknown key"),
         ({"benchmarks": {"one": {"protocol": "templates", "dataset": "ijb", "x": 1}}},
          "benchmarks.one.x: unknown key"),

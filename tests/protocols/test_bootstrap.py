@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from stages.protocols import _bootstrap
-from stages.protocols._bootstrap import Resampling, resampled_roc, student, wilson
+from stages.protocols._bootstrap import (
+    Resampling,
+    effective_count,
+    log_odds_interval,
+    paired_interval,
+    resampled_roc,
+    student,
+    t95,
+    wilson,
+)
 from stages.protocols._roc import Scores
 
 
@@ -77,25 +87,54 @@ def test_thinned_thresholds_change_little(monkeypatch) -> None:
     np.testing.assert_allclose(coarse.tar(0.1), exact.tar(0.1), atol=0.02)
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    """AUC of dependent pairs: person effects make naive intervals far too narrow."""
-    people, images, sets = 15, 4, 120
-    resampling = Resampling(replicates=200)
-    areas, intervals = [], []
-    for seed in range(sets):
-        random = np.random.default_rng(seed)
-        person = np.repeat(np.arange(people), images)
-        easy = random.normal(size=people) * 0.7
-        first, second = np.triu_indices(len(person), 1)
-        same = person[first] == person[second]
-        scores = random.normal(size=len(same)) + same * (1.5 + easy[person[first]])
-        scores = scores.astype(np.float32)
-        curves = curves_of(scores, same, person[first], person[second], people, resampling)
-        areas.append(Scores(scores, same).roc.auc())
-        intervals.append(_bootstrap.percentiles(curves.auc()))
-    truth = np.mean(areas)
-    covered = np.mean([low <= truth <= high for low, high in intervals])
-    assert 0.85 <= covered <= 1
+def test_an_interval_on_the_scale_of_log_odds_by_hand() -> None:
+    """0.8 and a standard error of 0.05 from 20 people: log 4 +- 2.093 * 0.05 / 0.16."""
+    spread = 0.05 / np.sqrt(20 / 19)
+    low, high = log_odds_interval(0.8, np.array([0.8 - spread, 0.8 + spread]), 20)
+    for end, sign in ((low, -1), (high, 1)):
+        assert np.log(end / (1 - end)) == pytest.approx(np.log(4) + sign * 2.0930 * 0.3125, 1e-3)
+    assert log_odds_interval(1.0, np.ones(50), 20) == wilson(20, 20)
+    assert log_odds_interval(0.5, np.full(9, np.nan), 20) == wilson(10, 20)
+
+
+def test_students_t_against_scipy() -> None:
+    for freedom in (1, 5, 10, 11, 19, 49, 127, 5000):
+        assert t95(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=2e-4)
+
+
+def test_the_effective_count_between_subjects_and_trials() -> None:
+    """20 people of 9 trials: 20 if a person's scores are equal, 180 if they are independent."""
+    random = np.random.default_rng(0)
+    person = np.repeat(np.arange(20), 9)
+    own = random.normal(size=20)[person]
+    assert effective_count(own, person) == pytest.approx(20)
+    assert effective_count(random.normal(size=180), person) > 120
+    assert effective_count(own, np.arange(180)) == 180
+    half = own + random.normal(size=180)  # a correlation of 1/2: 180 / (1 + 8 / 2)
+    assert effective_count(half, person) == pytest.approx(36, rel=0.3)
+
+
+def test_paired_differences_are_surer_than_two_intervals() -> None:
+    """Two rows that are equally hard for the same people: their difference is known well."""
+    scores, same, left, right = made_pairs(people=20, images=5)
+    better = scores + np.float32(0.02) * same + np.float32(0.01)
+    resampling = Resampling(300)
+    one, two = (curves_of(s, same, left, right, 20, resampling).auc() for s in (scores, better))
+    low, high = paired_interval(two.mean() - one.mean(), two - one, 20, folds=False)
+    alone = log_odds_interval(one.mean(), one, 20)
+    assert 0 < low < high
+    assert high - low < (alone[1] - alone[0]) / 5
+    folds = np.array([0.1, 0.2, 0.3])
+    assert paired_interval(0.2, folds, 3, folds=True)[1] == pytest.approx(student(folds)[1])
+
+
+def test_the_key_names_people_seed_and_replicates() -> None:
+    keys = {
+        Resampling(r, s).drawn(np.array(people)).key
+        for r, s, people in ((9, 0, [1, 2, 2]), (9, 1, [1, 2]), (8, 0, [1, 2]), (9, 0, [1, 3]))
+    }
+    assert len(keys) == 4
+    assert Resampling(9, 0).drawn(np.array([2, 1])).key in keys
 
 
 def test_wilson_by_its_equation_and_its_ends() -> None:

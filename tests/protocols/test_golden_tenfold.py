@@ -144,7 +144,7 @@ def magface(data, tag: str) -> int:
     np.testing.assert_allclose(distance, data[tag + "dist_raw"], atol=1e-7)
     lower = np.minimum(np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1))
     np.testing.assert_allclose(quality.REJECTED, data[tag + "reject_ratio"], atol=1e-12)
-    fnmr, _ = quality.rejection_curve(-distance, same, lower, "decades")
+    fnmr, _, _ = quality.rejection_curve(-distance, same, lower)
     recorded = data[tag + "fnmr_at_1e3"]
     np.testing.assert_allclose(fnmr[: len(recorded)], recorded, atol=1e-12)
     assert np.isnan(fnmr[len(recorded) :]).all()

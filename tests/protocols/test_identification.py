@@ -95,19 +95,31 @@ def test_targets_below_one_search_and_ranks_of_the_whole_gallery_are_left_out() 
     assert set(measures) == {"tpir@fpir=0.1", "rank1", "rank5"}  # 42 strangers, galleries of 7
 
 
-def test_resampled_rates_are_those_of_repeated_probes() -> None:
+@pytest.mark.parametrize("rule", ["at_most", "truncated", "rounded"])
+def test_resampled_rates_are_those_of_repeated_probes(rule: str) -> None:
     random = np.random.default_rng(5)
     own = -np.sort(-random.normal(1, 1, 30).astype(np.float32))
     own[25:] = -np.inf
     alarms = -np.sort(-random.normal(0, 1, 40).astype(np.float32))
     people, strangers = random.integers(0, 6, 30), random.integers(6, 12, 40)
     weights = made.RESAMPLING.weights(12)[:50]
-    found = OpenSet(own, people, alarms, strangers).resampled(0.1, weights)
+    found = OpenSet(own, people, own, alarms, strangers, rule).resampled(0.1, weights)
     for weight, rate in zip(weights.astype(int), found, strict=True):
         mine, theirs = np.repeat(own, weight[people]), np.repeat(alarms, weight[strangers])
         none = np.zeros(len(mine), int), np.zeros(len(theirs), int)
         if len(mine) and len(theirs):
-            assert rate == pytest.approx(OpenSet(mine, none[0], theirs, none[1]).tpir(0.1))
+            again = OpenSet(mine, none[0], mine, theirs, none[1], rule)
+            assert rate == pytest.approx(again.tpir(0.1))
+
+
+def test_rules_for_the_threshold_by_hand() -> None:
+    """Ten strangers; FPIR 0.16 admits 1.6 alarms: one, or two where that is rounded."""
+    alarms = np.arange(10, 0, -1) / 10.0  # 1.0, 0.9, 0.8, ..
+    own = np.array([1.1, 1.0, 0.95, 0.9, 0.85])
+    person = np.zeros(10, int)
+    for rule, accepted in (("at_most", 3), ("truncated", 2), ("rounded", 4)):
+        assert OpenSet(own, person[:5], own, alarms, person, rule).tpir(0.16) == accepted / 5
+        assert OpenSet(own, person[:5], own, alarms, person, rule).tpir(0.01) == 1 / 5
 
 
 def test_open_set_curve_holds_the_quoted_points_and_rises() -> None:

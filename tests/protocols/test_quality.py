@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from stages.protocols import quality
+from stages.protocols._subjects import linked_people
+from stages.protocols._vectors import unit
 from tests.protocols import made
 
 
@@ -34,48 +36,99 @@ def test_a_confidence_tells_images_from_their_copies() -> None:
         assert not results[row].curves
 
 
-@pytest.fixture
-def scored():
-    random = np.random.default_rng(1)
-    same = np.arange(4000) < 2000
-    confidence = random.random(4000)
-    scores = random.normal(size=4000) * (1.3 - confidence) + 3 * same
-    return scores.astype(np.float32), same, confidence
+def plain_edc(own, trust, limit) -> tuple[list[float], list[float]]:
+    """Discard below every distinct confidence in turn."""
+    shares, rates = [], []
+    for level in sorted(set(trust.tolist())):
+        kept = trust >= level
+        shares.append(1 - kept.mean())
+        rates.append(np.mean(own[kept] <= limit))
+    return shares, rates
 
 
-def test_rejection_curve(scored) -> None:
-    scores, same, confidence = scored
-    fnmr, genuine = quality.rejection_curve(scores, same, confidence, "at_most")
-    for k in (0, 4, 19):
-        kept = np.argsort(confidence)[int(quality.REJECTED[k] * 4000) :]
-        own, others = scores[kept][same[kept]], scores[kept][~same[kept]]
-        accepted = [t for t in np.append(scores, 9) if np.mean(others >= t) <= 1e-3]
-        assert fnmr[k] == np.mean(own < min(accepted))
-        assert genuine[k] == len(own)
-    assert fnmr[10] < fnmr[0]  # it pays to refuse
-
-
-def test_decades_stop_short_on_a_hundred_impostors() -> None:
-    """Rank 99, 9, 0: two steps; with 101 impostors 100, 10, 1 has a third."""
-    scores = np.linspace(1, 0, 101)
-    assert quality._limit(scores[:100], "decades") is None
-    assert quality._limit(scores, "decades") == 1
-    assert quality._limit(np.array([]), "at_most") is None
-
-
-def test_a_pair_is_as_sure_as_its_weaker_image() -> None:
-    random = np.random.default_rng(2)
-    vectors = random.normal(size=(200, 8)).astype(np.float32)
-    norm = np.linalg.norm(vectors, axis=1)
-    first, second = np.arange(100), np.arange(100, 200)
-    same = np.arange(100) < 50
+def packed(random, ties: bool):
+    """300 pairs of a pack, and confidences of which many may be equal."""
+    vectors = random.normal(size=(600, 8)).astype(np.float32)
+    same = np.arange(300) < 200
+    vectors[300:500] += 1.2 * vectors[:200]
+    trust = np.linalg.norm(vectors, axis=1).astype(np.float32)
+    if ties:
+        trust = trust.round()
+    first, second = np.arange(300), np.arange(300, 600)
     listed = made.tables(pairs={"first": first, "second": second, "same": same})
-    rows = made.rows({"trunk/embedding": vectors, "trunk/norm": norm})
-    result = quality.evaluate(
-        rows, listed, made.index(200), quality.Params(), made.RESAMPLING
+    cosine = np.array([made.cosines(vectors[[k]], vectors[[k + 300]])[0, 0] for k in range(300)])
+    rows = made.rows({"trunk/embedding": vectors, "trunk/norm": trust})
+    return rows, listed, cosine, same, np.minimum(trust[:300], trust[300:])
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_error_over_discarded_pairs_by_discarding_them(ties: bool) -> None:
+    rows, listed, cosine, same, trust = packed(np.random.default_rng(2), ties)
+    params = quality.Params(fmr=0.05, discard=0.3)
+    found = quality.evaluate(rows, listed, made.index(600), params, made.RESAMPLING)["norm"]
+    limit = np.sort(cosine[~same])[::-1][5]  # five of a hundred impostor pairs are accepted
+    shares, rates = plain_edc(cosine[same], trust[same], limit)
+    curve = found.curves["edc"]
+    np.testing.assert_allclose(curve["discard"], shares, atol=1e-12)
+    np.testing.assert_allclose(curve["fnmr"], rates, atol=1e-12)
+    last = max(k for k, share in enumerate(shares) if share <= 0.3 + 1e-9)
+    assert found.measures["fnmr@discard=0"].value == pytest.approx(rates[0])
+    assert found.measures["fnmr@discard=0.3"].value == pytest.approx(rates[last])
+    grid = (np.arange(30000) + 0.5) / 1e5  # the area, point by point
+    mean = np.mean(np.array(rates)[np.searchsorted(shares, grid, side="right") - 1])
+    assert found.measures["pauc@discard=0.3"].value == pytest.approx(mean, abs=1e-4)
+    for one in found.measures.values():
+        assert one.low < one.value < one.high
+        assert one.drawn.number == 200  # people, as the genuine pairs tell
+
+
+def test_replicates_of_the_curve_are_those_of_repeated_pairs() -> None:
+    random = np.random.default_rng(3)
+    trust, missed = random.integers(0, 6, 40).astype(float), random.random(40) < 0.4
+    times = random.integers(0, 3, (5, 40))
+    order, starts = quality.tie_groups(trust)
+    share, fnmr = quality.edc(missed[order], times[:, order], starts)
+    for k, repeated in enumerate(times):
+        own = np.repeat(np.where(missed, 0.0, 1.0), repeated)
+        shares, rates = plain_edc(own, np.repeat(trust, repeated), 0.5)
+        for x in (0.0, 0.2, 0.5):
+            at = max(i for i, s in enumerate(shares) if s <= x + 1e-9)
+            assert quality.height(share, fnmr, x)[k] == pytest.approx(rates[at])
+
+
+def test_people_of_a_pack_are_linked_by_its_genuine_pairs() -> None:
+    person = linked_people(7, np.array([0, 4, 2, 5]), np.array([1, 2, 1, 6]))
+    assert person.tolist() == [0, 0, 0, 3, 0, 5, 5]
+    chain = np.arange(50)
+    assert set(linked_people(51, chain[::-1], chain[::-1] + 1)) == {0}
+
+
+def test_magface_s_curve_stops_short_on_a_hundred_impostors() -> None:
+    """Rank 99, 9, 0: two steps; with 101 impostors 100, 10, 1 has a third."""
+    for impostors, limit in ((100, np.nan), (101, 1)):
+        scores = np.append(np.linspace(1, 0, impostors), 0.5)
+        same = np.arange(len(scores)) == impostors
+        found = quality.rejection_curve(scores, same, np.zeros(len(scores)))
+        np.testing.assert_equal(found[2][0], limit)
+
+
+def test_magface_s_curve_as_a_row() -> None:
+    random = np.random.default_rng(4)
+    count = 1500
+    vectors = random.normal(size=(2 * count, 8)).astype(np.float32)
+    same = np.arange(count) < 700
+    vectors[count : count + 700] += vectors[:700]
+    trust = np.linalg.norm(vectors, axis=1)
+    listed = made.tables(
+        pairs={"first": np.arange(count), "second": count + np.arange(count), "same": same}
+    )
+    rows = made.rows({"trunk/embedding": vectors, "trunk/norm": trust})
+    found = quality.evaluate(
+        rows, listed, made.index(2 * count), quality.Params(curve="magface"), made.RESAMPLING
     )["norm"]  # fmt: skip
-    cosine = np.array([made.cosines(vectors[[k]], vectors[[k + 100]])[0, 0] for k in range(100)])
-    weaker = np.minimum(norm[:100], norm[100:])
-    expected = quality.rejection_curve(cosine, same, weaker, "at_most")[0]
-    np.testing.assert_allclose(result.curves["reject"]["fnmr"], expected)
-    assert result.measures["fnmr@reject=0.2"].value == expected[4]
+    cosine = np.sum(unit(vectors[:count]) * unit(vectors[count:]), axis=1)
+    fnmr, _, limit = quality.rejection_curve(cosine, same, np.minimum(*trust.reshape(2, -1)))
+    assert limit[0] == np.sort(cosine[~same])[-1]  # 799 // 10 // 10 // 10 is rank 0
+    assert found.measures["fnmr@reject=0"].value == fnmr[0]
+    assert found.measures["fnmr@reject=0.2"].value == fnmr[4]
+    np.testing.assert_array_equal(found.curves["edc"]["fnmr"], fnmr[np.isfinite(fnmr)])

@@ -44,7 +44,7 @@ def test_every_pair_once_first_at_r1_second_at_r2(monkeypatch) -> None:
         assert set(measures) == {"auc", "eer", "tar@far=1e-1", "tar@far=1e-2"}  # 375 impostors
         for measure in measures.values():
             assert 0 <= measure.low <= measure.value <= measure.high <= 1
-            assert measure.method.startswith("bootstrap over 6 subjects, 200 replicates")
+            assert measure.drawn.method == "bootstrap over 6 subjects, 200 replicates"
     roc = results["112&7"].curves["roc"]
     assert (roc["fmr"][0], roc["tmr"][-1]) == (0, 1)
 

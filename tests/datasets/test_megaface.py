@@ -1,0 +1,77 @@
+"""MegaFace: its lists in both forms, its lists of noise, and lists that are none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stages.core.errors import InputError
+from stages.datasets.megaface import Params, read
+from tests.datasets.samples import jpeg, write
+
+PROBES = ["Adam Brody/Adam_Brody_1.png", "Adam Brody/Adam_Brody_2.png", "Zoe/Zoe_1.png"]
+DISTRACTORS = ["111/22@N00/5_0.jpg", "111/33@N00/6_0.jpg", "111/33@N00/7_1.jpg"]
+
+
+def release(root: Path, noise: bool = True) -> Path:
+    for part, paths in (("facescrub", PROBES), ("megaface", DISTRACTORS)):
+        write(root / f"{part}_lst", "".join(f"{path}\n" for path in paths))
+        for n, path in enumerate(paths):
+            write(root / f"{part}_images" / path, jpeg(n))
+    if noise:
+        write(root / "facescrub_noises.txt", "# noise\nAdam_Brody_2.png\n")
+        write(root / "megaface_noises.txt", "#1M\n12\t111/33@N00/6_0.jpg\n")
+    return root
+
+
+def test_probes_then_distractors(tmp_path: Path) -> None:
+    source = read(release(tmp_path, noise=False), Params(clean=False))
+    names = [record.name for record in source.records]
+    assert names == [*(f"facescrub_images/{p}" for p in PROBES),
+                     *(f"megaface_images/{p}" for p in DISTRACTORS)]  # fmt: skip
+    table = source.tables["distractors"]
+    assert table["role"].tolist() == ["probe"] * 3 + ["distractor"] * 3
+    assert table["subject"].tolist() == [0, 0, 1, -1, -1, -1]
+
+
+def test_noise_is_left_out(tmp_path: Path) -> None:
+    source = read(release(tmp_path), Params())
+    assert [r.payload for r in source.records] == [jpeg(0), jpeg(2), jpeg(0), jpeg(2)]
+    assert source.tables["distractors"]["subject"].tolist() == [0, 1, -1, -1]
+
+
+def test_lists_of_the_kit(tmp_path: Path) -> None:
+    release(tmp_path)
+    name = "templatelists/megaface_features_list.json_2_1"
+    write(tmp_path / name, json.dumps({"path": DISTRACTORS[:2]}))
+    source = read(tmp_path, Params(distractors=name, clean=False))
+    assert len(source.records) == 5
+    assert len(list(source.records)) == 5
+
+
+@pytest.mark.parametrize("lost", ["facescrub_lst", "megaface_lst", "megaface_noises.txt"])
+def test_a_missing_list_says_where_it_comes_from(tmp_path: Path, lost: str) -> None:
+    (release(tmp_path) / lost).unlink()
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, Params())
+    assert caught.value.file == str(tmp_path / lost)
+    assert "insightface" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [("", "names no image"), ("{", "not JSON"), ('{"path": [1]}', "no list `path`"),
+     ("../x.jpg\n", "leads out of"), (b"\xff\xfe", "cannot read")],
+)  # fmt: skip
+def test_lists_that_are_none(tmp_path: Path, content: str | bytes, problem: str) -> None:
+    write(release(tmp_path) / "facescrub_lst", content)
+    with pytest.raises(InputError, match=problem):
+        read(tmp_path, Params())
+
+
+def test_a_missing_image(tmp_path: Path) -> None:
+    (release(tmp_path) / "megaface_images" / DISTRACTORS[2]).unlink()
+    with pytest.raises(InputError, match="entry 3: cannot read"):
+        list(read(tmp_path, Params()).records)
