@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -21,14 +22,17 @@ def write_features(folder: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def set_descriptors(
-    image_set: str, features: dict[str, np.ndarray], *descriptors: ModuleType
+    image_set: str, features: dict[str, np.ndarray], *descriptors: ModuleType, told: Any = None
 ) -> dict[str, np.ndarray]:
     """`descriptor_<name>` [templates, d] by each module; nothing for a set without templates.
 
+    Modules that have a `confidence` add that of each template, `fused_<name>`.
+
     Args:
         image_set: name of the set.
-        features: embedding, mirrored, norm and, where a descriptor needs it, kappa.
+        features: embedding, mirrored, norm.
         descriptors: modules of stages/descriptors, with settings in `descriptors.<name>`.
+        told: what a head says of the images, or its way of describing sets, for those that need it.
     """
     path = Path("data/unpack") / image_set / "tables" / "templates.parquet"
     if not path.is_file():
@@ -36,16 +40,14 @@ def set_descriptors(
     record = read_index(Path("data/align") / image_set / "index.parquet").record
     templates = Templates.of(read_table(path), record)
     params = read_params()
+    vectors = features["embedding"], features["mirrored"], templates
     rows = {}
     for descriptor in descriptors:
         name = descriptor.__name__.rpartition(".")[2]
         settings = section(f"descriptors.{name}", descriptor.Params, params)
-        _, rows[f"descriptor_{name}"] = descriptor.describe(
-            features["embedding"],
-            features["mirrored"],
-            templates,
-            features["norm"],
-            features.get("kappa"),
-            settings,
-        )
+        described = descriptor.describe(*vectors, features["norm"], told, settings)
+        rows[f"descriptor_{name}"] = described[1]
+        if hasattr(descriptor, "confidence"):
+            fused, confidence = descriptor.confidence(*vectors, told, settings)
+            rows[fused] = confidence
     return rows

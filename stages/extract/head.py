@@ -1,49 +1,68 @@
-"""Confidence of a head on images as they are and on their low-resolution copies."""
+"""What a head says: of each image, as it is and in low resolution, and of each template."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stages.core.params import load
 from stages.core.seeding import prepare
 from stages.core.weights import load_weights
-from stages.descriptors import kappa as kappa_weighted
+from stages.descriptors import coreset, kappa, precision
 from stages.extract.features import set_descriptors, write_features
 from stages.extract.images import FULL, Images
 from stages.extract.job import Job
-from stages.networks._files import load_trunk, require_trunk
+from stages.networks._files import WEIGHTS, load_trunk, require_trunk
 
 OF_TRUNK = ("embedding", "mirrored", "norm")
 
 
-@torch.inference_mode()
 def extract(job: Job) -> None:
-    """Write `head_<name>`: kappa, kappa of the copies, and the descriptor by kappa."""
+    """Write `head_<name>`: confidences, and the descriptor and confidences of templates."""
     device = prepare(job.seed, job.threads, job.device)
-    trunk = load_trunk(job.trunk)
-    path = Path("models/head") / job.item / "weights.safetensors"
-    tensors, header = load_weights(path)
-    require_trunk(path, header, job.trunk)
-    heads, settings = load("heads", job.item, header["settings"], f"head.{job.item}")
-    head = heads.build(settings, **header["shape"])
+    folder = Path("models/head") / job.item
+    heads, head, header = load_head(folder, device)
+    require_trunk(folder / WEIGHTS, header, job.trunk)
+    stored = job.output.with_name("trunk")
+    features = {part: np.load(stored / f"{part}.npy") for part in OF_TRUNK}
+    if hasattr(heads, "loss"):
+        arrays = _confidences(job, heads, head, device)
+        pooling, said = (kappa, "kappa") if "kappa" in arrays else (precision, "sigma2")
+        arrays |= set_descriptors(job.image_set, features, pooling, told=arrays[said])
+    else:
+        arrays = set_descriptors(job.image_set, features, coreset, told=head.describe)
+    write_features(job.output, arrays)
+
+
+def load_head(folder: Path, device: torch.device) -> tuple[Any, nn.Module, dict[str, Any]]:
+    """Module of stages/heads, the head in `folder` in eval mode, and the file's header."""
+    tensors, header = load_weights(folder / WEIGHTS)
+    heads, settings = load("heads", header["head"], header["settings"], f"head.{header['head']}")
+    head = heads.build(settings, **header["build"])
     head.load_state_dict(tensors)
-    head.to(device).eval()
+    return heads, head.to(device).eval(), header
+
+
+@torch.inference_mode()
+def _confidences(
+    job: Job, heads: Any, head: nn.Module, device: torch.device
+) -> dict[str, np.ndarray]:
+    """Every confidence of the images, and of their copies those that are one number an image."""
+    trunk = load_trunk(job.trunk)
     network = trunk.family.fold(trunk.network).to(device)
     images = Images(job.image_set, job.settings, trunk.contract, device)
 
-    def kappa(batches: Iterator[Tensor]) -> np.ndarray:
-        logs = [head(network.body(batch).flatten(1)).float().cpu() for batch in batches]
-        return heads.quality(torch.cat(logs)).numpy()
+    def told(batches: Iterator[Tensor]) -> dict[str, np.ndarray]:
+        logs = torch.cat([head(network.body(batch)).float().cpu() for batch in batches])
+        return {name: value.numpy() for name, value in heads.confidences(logs).items()}
 
-    arrays = {"kappa": kappa(images.batches(FULL))}
+    arrays = told(images.batches(FULL))
     for side in job.resolutions:
-        arrays[f"kappa_{side}"] = kappa(images.batches(side, True))
-    stored = job.output.with_name("trunk")
-    features = {part: np.load(stored / f"{part}.npy") for part in OF_TRUNK}
-    arrays |= set_descriptors(job.image_set, features | arrays, kappa_weighted)
-    write_features(job.output, arrays)
+        copies = told(images.batches(side, True))
+        arrays |= {f"{name}_{side}": value for name, value in copies.items() if value.ndim == 1}
+    return arrays

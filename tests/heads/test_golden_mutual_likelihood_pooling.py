@@ -8,7 +8,8 @@ import torch
 from stages.core.bessel import log_ive
 from stages.descriptors import kappa
 from stages.descriptors._pooling import Templates
-from stages.heads._scores import mutual_likelihood
+from stages.heads._scores import VonMises
+from stages.heads._vmf import mutual_likelihood
 from tests.goldens import golden
 
 CASE = re.compile(r"(d(\d+)_r([\d.]+))__score_true_no_r")
@@ -24,13 +25,31 @@ def cases(z):
 @golden("scf/mutual_likelihood_pooling*.npz")
 def test_scores(file):
     z = np.load(file)
-    for prefix, _, radius in cases(z):
-        faces = [torch.from_numpy(z[prefix + n]) for n in ("mu1", "kappa1", "mu2", "kappa2")]
-        for r, name in ((1.0, "score_true_no_r"), (radius, "score_true_minus_dlogr")):
-            score = mutual_likelihood(*faces, radius=r)
-            np.testing.assert_allclose(score, z[prefix + name], rtol=1e-10, atol=1e-9)
-            swapped = mutual_likelihood(*faces[2:], *faces[:2], radius=r)
-            torch.testing.assert_close(score, swapped)
+    for prefix, dimensions, radius in cases(z):
+        faces = {n: torch.from_numpy(z[prefix + n]) for n in ("mu1", "kappa1", "mu2", "kappa2")}
+        cosine = (faces["mu1"] * faces["mu2"]).sum(dim=1)
+        score = mutual_likelihood(cosine, (faces["kappa1"], faces["kappa2"]), dimensions)
+        np.testing.assert_allclose(score, z[prefix + "score_true_no_r"], rtol=1e-10, atol=1e-9)
+        shifted = score - dimensions * np.log(radius)
+        expected = z[prefix + "score_true_minus_dlogr"]
+        np.testing.assert_allclose(shifted, expected, rtol=1e-10, atol=1e-9)
+        swapped = mutual_likelihood(cosine, (faces["kappa2"], faces["kappa1"]), dimensions)
+        torch.testing.assert_close(score, swapped)
+
+
+@golden("scf/mutual_likelihood_pooling*.npz")
+def test_scores_of_listed_pairs(file):
+    """From float32 directions, as features are stored."""
+    z = np.load(file)
+    for prefix, _, _ in cases(z):
+        count = len(z[prefix + "mu1"])
+        mu = np.concatenate([z[prefix + "mu1"], 3 * z[prefix + "mu2"]]).astype(np.float32)
+        kappa = np.concatenate([z[prefix + "kappa1"], z[prefix + "kappa2"]])
+        rows = np.arange(count)
+        found = VonMises(mu, kappa)(rows, rows + count)
+        expected = z[prefix + "score_true_no_r"]
+        rounding = 1e-6 * (kappa[:count] + kappa[count:])  # of the cosine, times kappa
+        assert (np.abs(found - expected) <= 1e-5 * np.abs(expected) + rounding).all()
 
 
 @golden("scf/mutual_likelihood_pooling*.npz")
@@ -44,6 +63,14 @@ def test_pooling(file):
     np.testing.assert_allclose(pooled[0], z["pool_out"], atol=1e-6)
     unit = pooled[0] / np.linalg.norm(pooled[0])
     np.testing.assert_allclose(unit, z["pool_out_unit"], atol=1e-6)
+    for independent, expected in (
+        (False, z["pool_kappa"].max()),
+        (True, np.linalg.norm(z["pool_kappa"] @ z["pool_mu"])),
+    ):
+        params = kappa.Params(flip=False, independent=independent)
+        name, fused = kappa.confidence(mu, None, one, z["pool_kappa"], params)
+        assert name == "fused_kappa"
+        np.testing.assert_allclose(fused, [expected], rtol=1e-5)
 
 
 @golden("scf/mutual_likelihood_pooling*.npz")

@@ -7,6 +7,7 @@ import torch
 
 from stages.heads import scf
 from tests.goldens import golden
+from tests.heads.recipes import RECIPE
 
 REFERENCE_GUARD = 1e-6
 PREFIX = re.compile(r"(d(\d+)_r([\d.]+))__true_losses")
@@ -24,7 +25,7 @@ def loss_and_gradients(z, prefix: str, params: scf.Params):
     mu = torch.from_numpy(z[prefix + "mu"]).double().requires_grad_()
     log_kappa = torch.from_numpy(z[prefix + "kappa"][:, 0]).double().log().requires_grad_()
     centre = torch.from_numpy(z[prefix + "wc"]).double() / params.radius
-    losses = scf.loss(mu, log_kappa, centre, params)
+    losses = scf.loss(mu, log_kappa, centre, None, params)
     losses.mean().backward()
     return losses.detach().numpy(), log_kappa.grad.numpy(), mu.grad.numpy()
 
@@ -33,7 +34,7 @@ def loss_and_gradients(z, prefix: str, params: scf.Params):
 def test_exact(file):
     z = np.load(file)
     for prefix, radius in cases(z):
-        losses, slope, _ = loss_and_gradients(z, prefix, scf.Params(radius=radius))
+        losses, slope, _ = loss_and_gradients(z, prefix, scf.Params(**RECIPE, radius=radius))
         np.testing.assert_allclose(losses, z[prefix + "true_losses"], rtol=1e-10)
         slope = slope * len(losses) / z[prefix + "kappa"][:, 0]
         expected = z[prefix + "true_dloss_dkappa"]
@@ -44,7 +45,7 @@ def test_exact(file):
 def test_guarded_as_the_reference(file):
     z = np.load(file)
     for prefix, radius in cases(z):
-        params = scf.Params(radius=radius, guard=REFERENCE_GUARD)
+        params = scf.Params(**RECIPE, radius=radius, guard=REFERENCE_GUARD)
         losses, slope, direction = loss_and_gradients(z, prefix, params)
         # The reference adds terms of the size of kappa in float32.
         terms = np.max([np.abs(z[f"{prefix}ref_l{i}"]) for i in (1, 2, 3)], axis=0)[:, 0]
@@ -64,11 +65,11 @@ def test_guarded_as_the_reference(file):
 def test_float32_against_the_exact_values(file):
     z = np.load(file)
     for prefix, radius in cases(z):
-        params = scf.Params(radius=radius)
+        params = scf.Params(**RECIPE, radius=radius)
         mu = torch.from_numpy(z[prefix + "mu"])
         log_kappa = torch.from_numpy(z[prefix + "log_kappa"][:, 0])
         centre = torch.from_numpy(z[prefix + "wc"]) / params.radius
-        losses = scf.loss(mu, log_kappa, centre, params)
+        losses = scf.loss(mu, log_kappa, centre, None, params)
         rounding = 1e-6 * z[prefix + "kappa"][:, 0]
         exact = z[prefix + "true_losses"]
         assert (np.abs(losses.numpy() - exact) <= 1e-5 * np.abs(exact) + rounding).all()
@@ -76,7 +77,7 @@ def test_float32_against_the_exact_values(file):
 
 def minimiser(cosine: np.ndarray, dimensions: int, guard: float) -> np.ndarray:
     """kappa with a zero slope for each cosine: bisection in log kappa."""
-    params = scf.Params(radius=1.0, guard=guard)
+    params = scf.Params(**RECIPE, radius=1.0, guard=guard)
     mu = torch.zeros(len(cosine), dimensions, dtype=torch.float64)
     centre = torch.zeros_like(mu)
     mu[:, 0] = 1
@@ -85,7 +86,7 @@ def minimiser(cosine: np.ndarray, dimensions: int, guard: float) -> np.ndarray:
     high = high + 30
     for _ in range(80):
         middle = ((low + high) / 2).requires_grad_()
-        (slope,) = torch.autograd.grad(scf.loss(mu, middle, centre, params).sum(), middle)
+        (slope,) = torch.autograd.grad(scf.loss(mu, middle, centre, None, params).sum(), middle)
         rising = slope > 0
         low = torch.where(rising, low, middle.detach())
         high = torch.where(rising, middle.detach(), high)

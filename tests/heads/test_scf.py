@@ -7,8 +7,8 @@ import torch
 from scipy import integrate
 
 from stages.heads import scf
-from stages.heads._scores import mutual_likelihood
-from stages.heads._vmf import log_peak
+from stages.heads._vmf import log_peak, mutual_likelihood
+from tests.heads.recipes import RECIPE
 
 
 def test_density_on_the_ordinary_sphere_integrates_to_one():
@@ -43,7 +43,7 @@ def test_loss_from_the_density_in_fifty_digits(dimensions):
             density = k**v / ((2 * mpmath.pi) ** (v + 1) * mpmath.besseli(v, k)) * mpmath.exp(k * c)
             expected.append(float(-mpmath.log(density) + dimensions * mpmath.log(radius)))
     log_kappa = torch.tensor(kappas, dtype=torch.float64).log()
-    losses = scf.loss(mu, log_kappa, centre, scf.Params(radius=radius))
+    losses = scf.loss(mu, log_kappa, centre, None, scf.Params(**RECIPE, radius=radius))
     np.testing.assert_allclose(losses, expected, rtol=1e-10, atol=1e-9)
 
 
@@ -53,12 +53,12 @@ def test_gradients_are_difference_quotients():
     centre = torch.nn.functional.normalize(torch.randn(4, 8, generator=generator).double())
     log_kappa = torch.tensor([-1.0, 0.5, 3.0, 6.0], dtype=torch.float64, requires_grad=True)
     for guard in (0.0, 1e-6):
-        params = scf.Params(guard=guard)
-        torch.autograd.gradcheck(lambda k, p=params: scf.loss(mu, k, centre, p), (log_kappa,))
+        params = scf.Params(**RECIPE, guard=guard)
+        torch.autograd.gradcheck(lambda k, p=params: scf.loss(mu, k, centre, None, p), (log_kappa,))
 
 
 def test_output_is_floored_and_never_overflows():
-    head = scf.build(scf.Params(hidden=[], floor=1e-6), body_size=1, embedding=8)
+    head = scf.build(scf.Params(**RECIPE, hidden=[], floor=1e-6), shape=(1, 1, 1), embedding=8)
     with torch.no_grad():
         head.layers[0].weight.fill_(1)
         head.layers[0].bias.zero_()
@@ -73,9 +73,8 @@ def test_output_is_floored_and_never_overflows():
 
 
 def test_quality_is_kappa():
-    torch.testing.assert_close(
-        scf.quality(torch.tensor([0.0, 2.0])).log(), torch.tensor([0.0, 2.0])
-    )
+    told = scf.confidences(torch.tensor([0.0, 2.0]))
+    torch.testing.assert_close(told["kappa"].log(), torch.tensor([0.0, 2.0]))
 
 
 def test_mutual_likelihood_is_the_overlap_of_two_densities():
@@ -94,12 +93,10 @@ def test_mutual_likelihood_is_the_overlap_of_two_densities():
         for mu, k in ((mu1, k1), (mu2, k2))
     )
     overlap = (weight @ np.exp(logs)).sum() * 2 * np.pi / 120
-    score = mutual_likelihood(mu1[None], k1[None], mu2[None], k2[None])
+    score = mutual_likelihood((mu1 @ mu2)[None], (k1[None], k2[None]), 3)
     assert score.item() == pytest.approx(math.log(overlap), abs=1e-10)
 
 
 def test_opposite_faces_of_equal_confidence_have_a_finite_score():
-    mu = torch.zeros(1, 512)
-    mu[0, 0] = 1
     kappa = torch.tensor([500.0])
-    assert torch.isfinite(mutual_likelihood(mu, kappa, -mu, kappa)).all()
+    assert torch.isfinite(mutual_likelihood(torch.tensor([-1.0]), (kappa, kappa), 512)).all()

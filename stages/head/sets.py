@@ -1,0 +1,112 @@
+"""Heads that make one descriptor of a set of images, trained as classifiers of people.
+
+A training set is drawn from one person's images, with replacement, and in clips: a few frames made
+of one image by augmentation, as a video's are alike (FaceCoresetNet, supplement).
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stages.core.params import Section, parse
+from stages.core.seeding import derive
+from stages.datasets._augment import DRAWS, draws
+from stages.head.frozen import Frozen, Task
+from stages.losses import adaface
+from stages.losses._classifier import Classifier
+
+IMAGES_A_BATCH = 64  # of the bank
+ANCHOR = slice(0, 2)  # of a sample's numbers: those that the low resolution is drawn from
+
+
+def prepare_task(heads: Any, settings: Section, frozen: Frozen, name: str, seed: int) -> Task:
+    """A head that offers `draw_clips`; each step's rows are images whose people's sets are drawn.
+
+    Beside it a classifier over the people learns with AdaFace's margin.
+    """
+    build = {"shape": None, "embedding": frozen.embedding}
+    head = heads.build(settings, **build).to(frozen.device).train()
+    margin = adaface.build(parse(adaface.Params, settings.adaface, f"head.{name}.adaface"))
+    classifier = Classifier(frozen.embedding, frozen.images.classes, margin)
+    classifier = classifier.to(frozen.device).train()
+    sets = Sets(heads, settings, frozen, name, seed)
+    bank = _bank(settings, frozen, name, seed) if settings.source == "cached" else None
+
+    def step(rows: np.ndarray, epoch: int) -> dict[str, Tensor]:
+        images, first, uniform = sets.draw(rows, epoch)
+        if bank is None:
+            flat = frozen.bodies(images.reshape(-1), uniform.reshape(-1, DRAWS))
+            embedding = frozen.embed(flat).unflatten(0, images.shape)
+        else:
+            view = (uniform[..., 0] * settings.views).astype(np.int64)
+            frame = np.arange(images.shape[1]) - first
+            embedding = bank[images, view, frame].to(frozen.device)
+        noise = sets.noise(heads, rows, epoch, images.shape).to(frozen.device)
+        descriptor = head(F.normalize(embedding, dim=2), embedding.norm(dim=2), noise)
+        loss = classifier(descriptor, frozen.labels(rows))
+        return {
+            "loss": loss.total,
+            "cosine": loss.cosine.mean(),
+            "length": descriptor.norm(dim=1).mean(),
+            "gamma": head.gamma.detach(),
+        }
+
+    modules = {"head": head, "classifier": classifier}
+    return Task(modules, len(frozen.images), step, frozen.inputs, build)
+
+
+class Sets:
+    """The sets that a batch's images stand for, drawn from (seed, epoch, rows) alone."""
+
+    def __init__(self, heads: Any, settings: Any, frozen: Frozen, name: str, seed: int) -> None:
+        self.draw_clips = heads.draw_clips
+        self.settings = settings
+        self.rows_of = frozen.rows_of_people()
+        self.person = np.unique(frozen.images.labels, return_inverse=True)[1]
+        self.name = f"head {name}"
+        self.seed = seed
+
+    def draw(self, rows: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images [B, T] of the sets, place [B, T] of the first frame of each one's clip, and the
+        numbers [B, T, DRAWS] to augment by; frames of a clip share those of ANCHOR."""
+        size = random.Random(self._derive("size", epoch, rows)).randint(1, self.settings.largest)
+        images, first = np.zeros((2, len(rows), size), np.int64)
+        for b, row in enumerate(rows.tolist()):
+            draw = random.Random(derive(self.seed, self.name, "set", epoch, row))
+            there, start = self.rows_of[self.person[row]], 0
+            for clip in self.draw_clips(draw, there, size, self.settings.clip_length):
+                some = slice(start, start + clip.frames)
+                images[b, some], first[b, some] = there[clip.image], start
+                start += clip.frames
+        uniform = [draws(self.seed, f"{self.name} frame {t}", epoch, rows) for t in range(size)]
+        uniform = np.stack(uniform, axis=1)
+        uniform[..., ANCHOR] = np.take_along_axis(uniform, first[..., None], axis=1)[..., ANCHOR]
+        return images, first, uniform
+
+    def noise(self, heads: Any, rows: np.ndarray, epoch: int, shape: tuple[int, int]) -> Tensor:
+        """Gumbel numbers [choices, B, T]."""
+        generator = torch.Generator().manual_seed(self._derive("noise", epoch, rows))
+        return heads.gumbel((min(self.settings.points, shape[1]), *shape), generator)
+
+    def _derive(self, purpose: str, epoch: int, rows: np.ndarray) -> int:
+        return derive(self.seed, self.name, purpose, epoch, *rows.tolist())
+
+
+def _bank(settings: Any, frozen: Frozen, name: str, seed: int) -> Tensor:
+    """Embeddings [images, views, clip_length, E]: clips of every image, embedded once."""
+    count, frames = len(frozen.images), settings.clip_length
+    bank = torch.empty(count, settings.views, frames, frozen.embedding)
+    for rows in np.array_split(np.arange(count), -(-count // IMAGES_A_BATCH)):
+        for view in range(settings.views):
+            for frame in range(frames):
+                uniform = draws(seed, f"head {name} view {view} frame {frame}", 0, rows)
+                anchor = draws(seed, f"head {name} view {view} frame 0", 0, rows)
+                uniform[:, ANCHOR] = anchor[:, ANCHOR]
+                bank[rows, view, frame] = frozen.embed(frozen.bodies(rows, uniform)).cpu()
+    return bank
