@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,11 +53,13 @@ class Checkpoint:
         tensors: by name, the keys of mappings within mappings joined by dots. A file that is one
             tensor holds it as `weight`.
         others: keys of the outermost mapping under which there is no tensor.
+        arguments: of the training, which Lightning keeps as `hyper_parameters`.
     """
 
     path: Path
     tensors: dict[str, Tensor]
     others: list[str]
+    arguments: Mapping[Any, Any] = field(default_factory=dict)
 
     def digest(self) -> str:
         """SHA-256 of the file."""
@@ -80,7 +82,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise InputError(path, "holds no tensor", "pass the file of the weights")
     found = {name.split(".")[0] for name in tensors}
     others = [str(key) for key in content if str(key).split(".")[0] not in found]
-    return Checkpoint(path, tensors, others)
+    arguments = content.get("hyper_parameters")
+    return Checkpoint(path, tensors, others, arguments if isinstance(arguments, Mapping) else {})
 
 
 def _load(path: Path) -> Any:

@@ -6,7 +6,7 @@ import importlib
 from functools import cache
 from itertools import product
 from types import ModuleType
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ def find_network(file: Checkpoint, system: System) -> Found:
     """The network of `system` in `file`. Raise InputError if there is none, or not all of it."""
     for name in system.families:
         layout = LAYOUTS[name]
-        prefixes = _prefixes(file, layout)
+        prefixes = prefixes_of(file, layout.anchor)
         if prefixes:
             family = importlib.import_module(f"stages.networks.{name}")
             return _loaded(file, prefixes, family, system.settings, layout)
@@ -56,9 +56,8 @@ def find_network(file: Checkpoint, system: System) -> Found:
     )
 
 
-def _prefixes(file: Checkpoint, layout: Layout) -> list[str]:
-    """What wraps the networks in the file: `state_dict.module.features.` and the like."""
-    anchor = layout.anchor
+def prefixes_of(file: Checkpoint, anchor: str) -> list[str]:
+    """What stands before tensors called `anchor`: `state_dict.module.features.` and the like."""
     return [
         name.removesuffix(anchor)
         for name in file.tensors
@@ -81,11 +80,7 @@ def _loaded(
     network = family.build(params)
     names = network.published_names()
     again = _again(file, prefixes, set(names.values()))
-    state, report = {}, []
-    for ours, ready in network.state_dict().items():
-        state[ours], line = _taken(file, prefix + names[ours], ready)
-        report.append(f"{ours} <- {line}")
-    network.load_state_dict(state)
+    report = fill(network, file, {ours: prefix + theirs for ours, theirs in names.items()})
     used = {prefix + name for name in names.values()} & file.tensors.keys()
     return Found(network, family, params, used, again, report)
 
@@ -105,7 +100,7 @@ def _told_by_names(file: Checkpoint, prefix: str, family: ModuleType) -> dict[st
     """
     fields = family.Params.model_fields
     options = {name: (True, False) for name, field in fields.items() if field.annotation is bool}
-    if "depth" in fields:
+    if get_origin(fields["depth"].annotation) is Literal:
         options["depth"] = get_args(fields["depth"].annotation)
     present = {name[len(prefix) :] for name in file.tensors if name.startswith(prefix)}
 
@@ -122,6 +117,23 @@ def _names(family: ModuleType, **told: Any) -> frozenset[str]:
     """Published names of the family's network with these settings; no width changes them."""
     network = family.build(family.Params(width=1 / CHANNELS[0], embedding=1, **told))
     return frozenset(network.published_names().values())
+
+
+def fill(module: nn.Module, file: Checkpoint, names: dict[str, str]) -> list[str]:
+    """Load the tensors of `file` into `module`, and return a line on each.
+
+    Args:
+        names: in the file, by the names in the module's state dict.
+
+    Raises:
+        InputError: a tensor is absent, has another shape or holds NaN.
+    """
+    state, report = {}, []
+    for ours, ready in module.state_dict().items():
+        state[ours], line = _taken(file, names[ours], ready)
+        report.append(f"{ours} <- {line}")
+    module.load_state_dict(state)
+    return report
 
 
 def _taken(file: Checkpoint, name: str, empty: Tensor) -> tuple[Tensor, str]:
