@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.descriptors import kappa, mean, norm
+from stages.descriptors import coreset, kappa, mean, norm, precision
 from stages.descriptors._pooling import Templates
 
 
@@ -152,3 +152,80 @@ def test_read_only_memory_maps(table, features, tmp_path, recwarn) -> None:
     )
     np.testing.assert_array_equal(rows, expected)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_precision_is_the_mean_of_a_product_of_gaussians(table, features, random, width) -> None:
+    embedding, mirrored, own, _ = features
+    sigma2 = random.uniform(0.01, 1, (40, width)).astype(np.float32)
+    options = (embedding, mirrored, templates_of(table))
+    _, rows = precision.describe(*options, own, sigma2, precision.Params())
+    fused = {
+        independent: precision.confidence(
+            *options, sigma2, precision.Params(independent=independent)
+        )[1]
+        for independent in (True, False)
+    }
+    directions = unit(embedding + mirrored)
+    for k, one in enumerate([3, 5, 8, 17, 900]):
+        images = table["record"][table["template"] == one]
+        weight = np.broadcast_to(1 / sigma2[images], (len(images), 8))
+        expected = np.sum(weight * directions[images], axis=0) / weight.sum(axis=0)
+        np.testing.assert_allclose(rows[k], expected, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(fused[True][k], 1 / (1 / sigma2[images]).sum(0), rtol=1e-5)
+        np.testing.assert_allclose(fused[False][k], sigma2[images].min(axis=0))
+
+
+def test_confidence_of_a_template(table, features) -> None:
+    """A product of densities adds up kappa mu; frames that repeat each other do not."""
+    embedding, mirrored, _, k = features
+    options = (embedding, mirrored, templates_of(table), k)
+    _, product = kappa.confidence(*options, kappa.Params(independent=True))
+    _, surest = kappa.confidence(*options, kappa.Params())
+    directions = unit(embedding + mirrored)
+    for row, one in enumerate([3, 5, 8, 17, 900]):
+        images = table["record"][table["template"] == one]
+        expected = np.linalg.norm(k[images] @ directions[images])
+        np.testing.assert_allclose(product[row], expected, rtol=1e-5)
+        assert surest[row] == k[images].max()
+
+
+def test_templates_without_images_have_no_confidence(table, features, random) -> None:
+    embedding, mirrored, own, k = features
+    gone = set(table["record"][table["template"] == 17].tolist())
+    kept = np.array([r for r in range(40) if r not in gone])
+    options = (embedding[kept], mirrored[kept], Templates.of(table, kept))
+    sigma2 = random.uniform(0.01, 1, (40, 8)).astype(np.float32)[kept]
+    for independent in (True, False):
+        settings = {"independent": independent}
+        assert kappa.confidence(*options, k[kept], kappa.Params(**settings))[1][3] == 0
+        _, fused = precision.confidence(*options, sigma2, precision.Params(**settings))
+        np.testing.assert_allclose(fused[3], sigma2.max(axis=0), rtol=1e-6)
+    _, rows = precision.describe(*options, own[kept], sigma2, precision.Params())
+    assert not rows[3].any()
+
+
+@pytest.mark.parametrize("flip", [True, False])
+def test_coreset_sees_each_template_whole(table, features, flip) -> None:
+    """The network gets unit embeddings and lengths, template by template, media ignored."""
+    embedding, mirrored, own, _ = features
+    kept = np.arange(1, 40)
+    record_0 = table["template"][table["record"] == 0]
+
+    def aggregate(directions, lengths, sizes):
+        np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1, rtol=1e-5)
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        sums = np.zeros((len(sizes), 8))
+        np.add.at(sums, owner, directions * lengths[:, None])
+        return sums
+
+    templates = Templates.of(table, kept)
+    params = coreset.Params(flip=flip)
+    ids, rows = coreset.describe(
+        embedding[kept], mirrored[kept], templates, own[kept], aggregate, params
+    )
+    vectors = (embedding + mirrored) / 2 if flip else embedding
+    expected = looped(table, vectors, np.ones(60), False)
+    for one in record_0:
+        expected[ids.tolist().index(one)] -= vectors[0]
+    np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-5)

@@ -6,9 +6,10 @@ import re
 
 import numpy as np
 
-from stages.descriptors import mean, norm
+from stages.descriptors import coreset, mean, norm
 from stages.descriptors._pooling import Templates
 from tests.goldens import golden
+from tests.heads.published_coreset import published_network
 
 METHOD = re.compile(r"ijb11_N(?P<keep>\d)D(?P<detector>\d)F(?P<flip>\d)_(?P<what>tmpl|score)")
 INVERTED = re.compile(r"ijbevals_N(?P<keep>\d)D(?P<detector>\d)F(?P<flip>\d)_(?P<what>score)")
@@ -81,17 +82,50 @@ def insightface(data) -> int:
     return checked
 
 
+def fused_views(emb: np.ndarray, norms: np.ndarray) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """AdaFace's ways to make one unit embedding and norm of several views [views, n, d]."""
+    raw, mean = (emb * norms).sum(axis=0), norms.mean(axis=0)
+    return {
+        "norm_weighted_avg": (unit(raw), mean),
+        "pre_norm_vector_add": (unit(raw), np.linalg.norm(raw, axis=1, keepdims=True)),
+        "average": (unit(emb.sum(axis=0)), mean),
+        "concat": (np.concatenate(list(emb), axis=1), mean),
+    }
+
+
 def adaface_and_coreset(data) -> int:
     """AdaFace's default fusion is the raw sum; FaceCoresetNet's baseline ignores media."""
     templates = listed(data["templates"], data["medias"], None)
     rows = pooled(norm, data["embs"], data["embs_flip"], templates)
     close(rows, data["adaface_pre_norm_vector_add_tmpl"])
+    views = np.stack([data["embs"], data["embs_flip"]])
+    norms = np.linalg.norm(views, axis=2, keepdims=True)
+    for method, (embedding, length) in fused_views(views / norms, norms).items():
+        module = norm if method == "pre_norm_vector_add" else mean  # the one that keeps lengths
+        rows = pooled(module, (embedding * length).astype(np.float32), None, templates, flip=False)
+        close(rows, data[f"adaface_{method}_tmpl"])
+        found = scores(templates.ids, rows, data["p1"], data["p2"])
+        np.testing.assert_allclose(found, data[f"adaface_{method}_score"], atol=1e-6)
     raw = data["fc_emb"] * data["fc_norms"]
     rows = pooled(norm, raw, None, templates, flip=False, media=False)
     close(rows, data["fc_mean_tmpl"])
     found = scores(templates.ids, rows, data["p1"], data["p2"])
     np.testing.assert_allclose(found, data["fc_mean_score"], atol=1e-6)
-    return 3
+    return 11 + published_model(data, raw, templates)
+
+
+def published_model(data, raw: np.ndarray, templates: Templates) -> int:
+    """The published network draws noise even here: near ties may go either way."""
+    network = published_network(raw.shape[1], points=3)
+    _, rows = coreset.describe(raw, None, templates, None, network.describe, coreset.Params())
+    stable = data["fc_model_stable"]
+    rows, expected = unit(rows.astype(np.float64)), data["fc_model_tmpl"]
+    np.testing.assert_allclose(rows[stable], expected[stable], atol=1e-5)
+    pairs = [np.searchsorted(templates.ids, data[side]) for side in ("p1", "p2")]
+    known = stable[pairs[0]] & stable[pairs[1]]
+    found = scores(templates.ids, rows, data["p1"], data["p2"])
+    np.testing.assert_allclose(found[known], data["fc_model_score"][known], atol=1e-5)
+    return 2
 
 
 def btnet(data) -> int:
@@ -132,4 +166,7 @@ def fusion(data) -> int:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     np.testing.assert_allclose(lengths, data["pre_norm_vector_add_norm"], rtol=1e-5)
     close(pooled(mean, raw, None, templates, flip=False, media=False), data["average_emb"])
-    return 4
+    for method, (embedding, length) in fused_views(data["emb"], data["norms"]).items():
+        np.testing.assert_allclose(embedding, data[f"{method}_emb"], atol=1e-6)
+        np.testing.assert_allclose(length, data[f"{method}_norm"], rtol=1e-5)
+    return 8
