@@ -14,10 +14,11 @@ from stages.core.entry import start
 from stages.core.errors import InputError
 from stages.core.files import atomic_folder
 from stages.core.weights import save_weights
-from stages.networks._files import save_network
+from stages.networks._files import WEIGHTS, fingerprint, save_network
 from stages.train.import_classifier import Classes, holds_centres, read_classes
 from stages.train.import_files import Checkpoint, read_checkpoint
 from stages.train.import_network import Found, find_network
+from stages.train.import_set_head import SetHead, find_set_head
 from stages.train.import_systems import SYSTEMS, System
 
 MODELS = Path("models")
@@ -36,37 +37,23 @@ def main(
     target = _target(name or system)
     chosen = SYSTEMS[system]
     file = read_checkpoint(Path(backbone))
-    found = find_network(file, chosen)
     shards = [read_checkpoint(Path(path)) for path in classifier]
-    if not shards and holds_centres(file, chosen, found.used | found.again):
-        shards = [file]
-    classes = _classes(shards, chosen, found, spheres)
+    network = find_network(file, chosen)
+    classes = _find_classes(file, shards, chosen, network, spheres)
+    head = find_set_head(file, network.params.embedding) if chosen.set_head else None
     contract = InputContract(
         colour=chosen.colour,
         mean=chosen.mean,
         scale=chosen.scale,
-        embedding=found.params.embedding,
+        embedding=network.params.embedding,
         training_data=f"imported: {file.path.name}, sha256 {file.digest()}",
     )
-    described = found.family.describe(found.params)
     with atomic_folder(target) as folder:
-        count = {"classes": len(classes.tensors["centres"])} if classes else {}
-        save_network(folder, found.network, described, contract, **count)
-        if classes:
-            header = {"loss": chosen.loss, "spheres": classes.spheres, **count}
-            save_weights(folder / "classifier.safetensors", classes.tensors, header)
-    print("\n".join([*found.report, *(classes.report if classes else [])]))
-    _print_unused([file, *shards], chosen, found, classes)
-    settings = ", ".join(f"{key} {value}" for key, value in described.items())
-    print(f"{target}: {settings}")
-    print(f"fed {contract.colour}, (x - {contract.mean:g}) / {contract.scale:g}")
-    print(
-        f"{len(classes.tensors['centres'])} classes, {classes.spheres} spheres" if classes else NO
-    )
-    print(f"next: dvc add {target}; dvc exp run -S trunk={target.name}")
-
-
-NO = "no class centres: enough to extract; distill and head need them (--classifier)"
+        _write(folder, contract, chosen.loss, network, classes, head)
+    parts = [part for part in (network, classes, head) if part]
+    print("\n".join(line for part in parts for line in part.report))
+    _print_unused([file, *shards], chosen, network, classes, head)
+    _print_summary(target, contract, network, classes)
 
 
 def _target(name: str) -> Path:
@@ -80,35 +67,81 @@ def _target(name: str) -> Path:
     return target
 
 
-def _classes(
-    files: list[Checkpoint], system: System, found: Found, spheres: int | None
+def _find_classes(
+    file: Checkpoint,
+    shards: list[Checkpoint],
+    system: System,
+    network: Found,
+    spheres: int | None,
 ) -> Classes | None:
-    if not files:
+    """Of the files named, else of the network's own if it has any."""
+    names = network.used | network.again
+    if not shards and not system.set_head and holds_centres(file, system, names):
+        shards = [file]
+    if not shards:
         return None
-    network = found.used | found.again
-    return read_classes(files, system, found.params.embedding, network, spheres)
+    return read_classes(shards, system, network.params.embedding, names, spheres)
+
+
+def _write(
+    folder: Path,
+    contract: InputContract,
+    loss: str,
+    network: Found,
+    classes: Classes | None,
+    head: SetHead | None,
+) -> None:
+    described = network.family.describe(network.params)
+    count = {"classes": len(classes.tensors["centres"])} if classes else {}
+    save_network(folder, network.network, described, contract, **count)
+    if classes:
+        header = {"loss": loss, "spheres": classes.spheres, **count}
+        save_weights(folder / "classifier.safetensors", classes.tensors, header)
+    if head:
+        header = head.header | {"contract": contract.as_dict(), "trunk": fingerprint(folder)}
+        file = folder / "heads" / head.header["head"] / WEIGHTS
+        save_weights(file, head.head.state_dict(), header)
 
 
 def _print_unused(
-    files: list[Checkpoint], system: System, found: Found, classes: Classes | None
+    files: list[Checkpoint],
+    system: System,
+    network: Found,
+    classes: Classes | None,
+    head: SetHead | None,
 ) -> None:
     used = dict(classes.used) if classes else {}
-    used[files[0].path] = used.get(files[0].path, set()) | found.used
+    own = used.get(files[0].path, set()) | network.used | (head.used if head else set())
+    used[files[0].path] = own
     for file in {file.path: file for file in files}.values():
         for name, tensor in file.tensors.items():
             if name not in used.get(file.path, set()):
-                reason = _reason(name, system, found)
+                reason = _reason(name, system, network, head)
                 print(f"unused in {file.path.name}: {name} {list(tensor.shape)} ({reason})")
         for name in file.others:
             print(f"unused in {file.path.name}: {name} (no weights)")
 
 
-def _reason(name: str, system: System, found: Found) -> str:
-    if name in found.used | found.again:
+def _reason(name: str, system: System, network: Found, head: SetHead | None) -> str:
+    if name in network.used | network.again:
         return "the same network again"
-    if name.endswith(system.dead):
+    if name.endswith(system.dead) or (head and name in head.dead):
         return "never used by its own code either"
     return "no part of network or classifier"
+
+
+def _print_summary(
+    target: Path, contract: InputContract, network: Found, classes: Classes | None
+) -> None:
+    described = network.family.describe(network.params)
+    print(f"{target}: " + ", ".join(f"{key} {value}" for key, value in described.items()))
+    print(f"fed {contract.colour}, (x - {contract.mean:g}) / {contract.scale:g}")
+    if classes:
+        print(f"classes {len(classes.tensors['centres'])}, spheres {classes.spheres}")
+    else:
+        print("no class centres: enough to extract; distill and head need them (--classifier)")
+    family = f"-S backbone.name={described['name']}"
+    print(f"next: dvc add {target}; dvc exp run -S trunk={target.name} {family}")
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ class System(NamedTuple):
         margin: running statistics of its margin: the buffer here by the tensor's name there.
         loss: file of stages/losses that its classes were trained with; "" where it is one of many.
         dead: tensors, by their last names, that the system's own code never uses.
+        set_head: a head for sets of images lies beside the network.
     """
 
     families: tuple[str, ...]
@@ -41,6 +42,7 @@ class System(NamedTuple):
     margin: dict[str, str]
     loss: str
     dead: tuple[str, ...] = ()
+    set_head: bool = False
 
 
 class Layout(NamedTuple):
@@ -131,14 +133,15 @@ SYSTEMS = {
         margin={},
         loss="",
     ),
-    "coreset": System(
+    "coreset": System(  # AdaFace's trunk; its own `head.kernel` has the centres of sets
         families=("ir",),
         settings={},
         colour="bgr",
         mean=127.5,
         scale=127.5,
-        centres=(),
-        margin={},
-        loss="",
+        centres=(Centres("head.kernel", columns=True),),
+        margin={"head.batch_mean": "margin.mean", "head.batch_std": "margin.std"},
+        loss="adaface",
+        set_head=True,
     ),
 }

@@ -15,6 +15,7 @@ import torch
 
 from stages.train.import_files import Checkpoint
 from stages.train.import_network import find_network
+from stages.train.import_set_head import find_set_head
 from stages.train.import_systems import SYSTEMS
 from tests.goldens import golden
 from tests.networks.iresnets import shapes_of
@@ -73,3 +74,15 @@ def test_multiface(file):
         assert settings["name"] == "mobilefacenet"
     else:
         assert (settings["depth"], settings["se"]) == (number(file.stem), "irse" in file.stem)
+
+
+@golden("coreset/keys_*.json")
+def test_coreset(file):
+    """What takes part and what the published code never reads make up the whole list."""
+    named = {name: tuple(shape) for name, shape in json.loads(file.read_text())}
+    tensors = {WRAPPED + name: torch.ones(()).expand(shape) for name, shape in named.items()}
+    head = find_set_head(Checkpoint(file, tensors, []), named["ur_center"][0])
+    unread = json.loads(file.with_name("params_without_grad.json").read_text())["no_grad_params"]
+    assert head.used | head.dead == tensors.keys()
+    assert head.dead == {WRAPPED + name for name in unread}
+    assert head.header["settings"]["points"] == 3

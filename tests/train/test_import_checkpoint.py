@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from stages.core.errors import InputError
 from stages.core.params import load
 from stages.core.weights import load_weights
+from stages.heads import coreset
 from stages.losses._classifier import Classifier
-from stages.networks._files import load_trunk
+from stages.networks._files import load_trunk, require_trunk
 from stages.train import import_checkpoint
 from tests.train.published import (
     CLASSES,
@@ -256,3 +258,42 @@ def test_the_same_files_give_the_same_bytes(tmp_path):
     for file in ("weights.safetensors", "classifier.safetensors"):
         written = [(Path("models") / name / file).read_bytes() for name in ("one", "two")]
         assert written[0] == written[1]
+
+
+def test_coreset_with_its_trunk(tmp_path, capsys):
+    """Lightning's file holds the trunk twice, the aggregation module and what is dead of it."""
+    made = network("ir", depth=18)
+    settings = coreset.Params(epochs=0, batch=2, lr=1e-4, points=5)
+    torch.manual_seed(0)
+    head = coreset.build(settings, None, EMBEDDING)
+    head.gamma.data.fill_(0.11)
+    dead = {"tau": torch.tensor(1.0), "decoder_layer1.norm3.weight": torch.ones(EMBEDDING)}
+    state = published(made, "model.") | published(made, "template_model.module.")
+    state |= {f"aggregate.{name}": t for name, t in (head.state_dict() | dead).items()}
+    state["head.kernel"] = torch.ones(EMBEDDING, 7)
+    content = {"state_dict": state, "hyper_parameters": {"coreset_size": 5}}
+    adaface = save(tmp_path / "adaface.ckpt", {"state_dict": {"head.kernel": centres().T}})
+    import_checkpoint.main(save(tmp_path / "set.ckpt", content), "coreset", [adaface])
+    assert contract(assert_imported(made, "coreset")) == ("bgr", 127.5, 127.5)
+    path = Path("models/coreset/heads/coreset/weights.safetensors")
+    tensors, header = load_weights(path)
+    require_trunk(path, header, Path("models/coreset"))
+    heads, stored = load("heads", header["head"], header["settings"], "head")
+    again = heads.build(stored, **header["build"])
+    again.load_state_dict(tensors)
+    assert stored.points == 5
+    numbers = torch.from_numpy(np.random.default_rng(2).standard_normal((2, 9, EMBEDDING))).float()
+    unit = torch.nn.functional.normalize(numbers, dim=2)
+    norm = numbers.norm(dim=2)
+    torch.testing.assert_close(again.eval()(unit, norm), head.eval()(unit, norm), rtol=0, atol=0)
+    said = capsys.readouterr().out
+    for name in dead:
+        assert f"aggregate.{name} {list(dead[name].shape)} (never used by its own code" in said
+    assert "coreset: gamma <- state_dict.aggregate.gamma []" in said
+    assert "head.kernel [24, 7] (no part of network or classifier)" in said
+
+
+def test_coreset_without_an_aggregation_module(tmp_path):
+    path = save(tmp_path / "a.ckpt", published(network("ir", depth=18)))
+    with pytest.raises(InputError, match="no aggregation module.*--as adaface"):
+        import_checkpoint.main(path, "coreset", [])

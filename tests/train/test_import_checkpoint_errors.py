@@ -44,7 +44,7 @@ def test_nothing_in_a_file_is_executed(tmp_path, zipped):
     torch.save({"weight": torch.ones(2), "x": Runs()}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(InputError, match="could run code.*save its state dict alone"):
         read_checkpoint(path)
-    path.write_bytes(pickle.dumps(Runs()))
+    path.write_bytes(pickle.dumps(Runs(), protocol=2))
     with pytest.raises(InputError):
         read_checkpoint(path)
     assert not Path("executed").exists()
