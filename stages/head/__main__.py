@@ -2,7 +2,8 @@
 
 Uncertainty heads (SCF, PFE) read its last map and say how sure it may be of an image; set heads
 (FaceCoresetNet) make one descriptor of a set of embeddings. Degraded copies among the training
-images are what both learn doubt from.
+images are what both learn doubt from. A head that was imported together with its trunk is taken as
+it is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from stages.core.files import atomic_folder
 from stages.core.fit import fit
 from stages.core.params import load, read_params
 from stages.core.seeding import derive, prepare
-from stages.core.weights import save_weights
+from stages.core.weights import load_weights, save_weights
 from stages.head import sets, uncertainty
 from stages.head.frozen import Frozen
 from stages.networks._files import WEIGHTS, fingerprint
@@ -30,13 +31,19 @@ def main(name: str) -> None:
     params = read_params()
     seed = params["seed"]
     device = prepare(seed, params["threads"], params["device"])
-    own = params["head"]["shared"] | (params["head"].get(name) or {})
-    heads, settings = load("heads", name, own, f"head.{name}")
     source = Path("models") / params["trunk"]
+    imported = source / "heads" / name / WEIGHTS
+    own = params["head"]["shared"] | (params["head"].get(name) or {})
+    if imported.is_file():
+        tensors, header = load_weights(imported)
+        own = header["settings"]  # of no epochs
+    heads, settings = load("heads", name, own, f"head.{name}")
     frozen = Frozen(source, Path("data/align") / params["dataset"], settings, device)
     torch.manual_seed(derive(seed, "head", name))
     kind = uncertainty if hasattr(heads, "loss") else sets
     task = kind.prepare_task(heads, settings, frozen, name, seed)
+    if imported.is_file():
+        task.modules["head"].load_state_dict(tensors)
 
     used = {key: params[key] for key in CHOICES} | {name: settings.model_dump()}
     with checkpoints(f"head/{name}", used, task.inputs) as saved:

@@ -14,7 +14,7 @@ from stages.train.import_network import fill, prefixes_of
 HEAD = "coreset"
 ANCHOR = "decoder_layer1.self_attn1.in_proj_weight"
 POINTS = 3  # K of the paper and of the published model; no tensor tells it
-UNTRAINED = {"epochs": 0, "batch": 2, "lr": 1e-4}  # a recipe that nothing reads
+UNTRAINED = {"epochs": 0, "batch": 2, "lr": 1e-4, "source": "images"}  # the stage head trains none
 
 
 class SetHead(NamedTuple):
