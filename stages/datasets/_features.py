@@ -1,0 +1,129 @@
+"""Features that another framework computed: one row an image, read without running anything.
+
+| file | holds |
+|---|---|
+| .npy | [n, d] |
+| .npz | `embedding` (or `features`, `img_feats`) [n, d]; `mirrored` [n, d], `norms` if wanted |
+| .pickle, .pkl | FaceCoresetNet's: `img_feats` [n, d] of length 1, `norms` [n, 1] |
+| .list, .txt | MagFace's: a line `path v1 ... vd` an image |
+
+Where there are `norms` the rows are brought to those lengths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from stages.core.errors import InputError
+from stages.datasets._pickle import load_plain
+
+VECTORS = ("embedding", "features", "img_feats")
+REMEDY = "write it as docs/features.md says"
+
+
+def read_features(path: Path) -> dict[str, np.ndarray]:
+    """`embedding` float32 [n, d], and `mirrored` [n, d] where the file has the mirror images'.
+
+    Raise InputError for a file that is missing, damaged or of another kind, for arrays that do not
+    fit together, and for numbers that are not finite.
+    """
+    readers: dict[str, Callable[[Path], Mapping[str, Any]]] = {
+        ".npy": _npy, ".npz": _npz, ".pickle": _pickle, ".pkl": _pickle, ".list": _text,
+        ".txt": _text,
+    }  # fmt: skip
+    if path.suffix not in readers:
+        raise InputError(path, f"its name ends in none of {', '.join(readers)}", REMEDY)
+    if not path.is_file():
+        raise InputError(path, "file not found", "see `features` in params.yaml")
+    held = readers[path.suffix](path)
+    name = next((name for name in VECTORS if name in held), None)
+    if name is None:
+        problem = (
+            f"holds none of {', '.join(VECTORS)}, but {', '.join(map(str, held)) or 'nothing'}"
+        )
+        raise InputError(path, problem, REMEDY)
+    arrays = {"embedding": _vectors(path, name, held[name])}
+    if "mirrored" in held:
+        arrays["mirrored"] = _vectors(path, "mirrored", held["mirrored"])
+        _require(path, "mirrored", arrays["mirrored"], arrays["embedding"].shape)
+    if "norms" in held:
+        norms = _numbers(path, "norms", held["norms"]).reshape(-1, 1)
+        _require(path, "norms", norms, (len(arrays["embedding"]), 1))
+        length = np.linalg.norm(arrays["embedding"], axis=1, keepdims=True)
+        arrays["embedding"] *= norms / np.where(length > 0, length, 1)
+    return arrays
+
+
+def _npy(path: Path) -> dict[str, Any]:
+    try:
+        return {"embedding": np.load(path, mmap_mode="r", allow_pickle=False)}
+    except (OSError, ValueError, EOFError) as fault:
+        raise InputError(path, f"no array of numbers ({fault})", REMEDY) from None
+
+
+def _npz(path: Path) -> dict[str, Any]:
+    wanted = (*VECTORS, "mirrored", "norms")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = archive.files
+            return {name: archive[name] if name in wanted else None for name in names}
+    except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as fault:
+        raise InputError(path, f"no archive of arrays of numbers ({fault})", REMEDY) from None
+
+
+def _pickle(path: Path) -> dict[str, Any]:
+    held = load_plain(path, REMEDY)
+    if not isinstance(held, dict):
+        raise InputError(path, f"holds a {type(held).__name__}, not a dict", REMEDY)
+    return {key.decode() if isinstance(key, bytes) else key: value for key, value in held.items()}
+
+
+def _text(path: Path) -> dict[str, Any]:
+    from pyarrow import ArrowInvalid, csv
+
+    with open(path, "rb") as file:
+        width = len(file.readline().split()) - 1
+    if width < 1:
+        raise InputError(path, "no number after the path", REMEDY, "line 1")
+    columns = [f"f{k}" for k in range(1, width + 1)]
+    try:
+        table = csv.read_csv(
+            path,
+            csv.ReadOptions(autogenerate_column_names=True),
+            csv.ParseOptions(delimiter=" ", quote_char=False),
+            csv.ConvertOptions(
+                column_types=dict.fromkeys(columns, "float32"), include_columns=columns
+            ),
+        )
+    except ArrowInvalid as fault:
+        raise InputError(path, f"no feature list ({fault})", REMEDY) from None
+    return {"embedding": np.stack([table[name].to_numpy() for name in columns], axis=1)}
+
+
+def _vectors(path: Path, name: str, values: Any) -> np.ndarray:
+    vectors = _numbers(path, name, values)
+    if vectors.ndim != 2 or 0 in vectors.shape:
+        raise InputError(path, f"has the shape {vectors.shape}, not [images, d]", REMEDY, name)
+    return vectors
+
+
+def _numbers(path: Path, name: str, values: Any) -> np.ndarray:
+    """A float32 copy. Raise InputError that names the first row that is not finite."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or not values.ndim:
+        raise InputError(path, "is no array of numbers", REMEDY, name)
+    values = np.array(values, np.float32)
+    wrong = np.argwhere(~np.isfinite(values))
+    if len(wrong):
+        problem = f"row {wrong[0, 0]} (from 0) has a number that is not finite"
+        raise InputError(path, problem, "compute that image's features anew", name)
+    return values
+
+
+def _require(path: Path, name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise InputError(path, f"has the shape {array.shape}, not {shape}", REMEDY, name)

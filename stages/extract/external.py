@@ -1,0 +1,42 @@
+"""Features that were computed elsewhere, in the place of those that a model here would give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from stages.core.errors import InputError
+from stages.core.external import ExternalFeatures
+from stages.core.index import read_index
+from stages.core.params import section
+from stages.datasets._features import read_features
+from stages.descriptors import mean, norm
+from stages.extract.features import set_descriptors, write_features
+from stages.extract.job import Job
+
+
+def extract(job: Job) -> None:
+    """Write `external_<name>`: embeddings, norms, descriptors by mean and by norm.
+
+    The file has a row for each image of the unpacked set, in its order (for IJB that of the list of
+    landmarks), or one for each that could be aligned. Where it has no mirror images the embedding
+    stands for both, which changes no cosine.
+    """
+    entry = section(f"features.{job.item}", ExternalFeatures)
+    path = Path(entry.file)
+    record = read_index(Path("data/align") / job.image_set / "index.parquet").record
+    images = len(read_index(Path("data/unpack") / job.image_set / "index.parquet"))
+    arrays = read_features(path)
+    rows = len(arrays["embedding"])
+    if rows not in (images, len(record)):
+        problem = f"{rows} rows for the {images} images of {job.image_set}"
+        raise InputError(
+            path, problem, "give one row an image, in the order of the data set's list"
+        )
+    if rows == images:
+        arrays = {name: values[record] for name, values in arrays.items()}
+    arrays.setdefault("mirrored", arrays["embedding"])
+    arrays["norm"] = np.linalg.norm(arrays["embedding"], axis=1)
+    arrays |= set_descriptors(job.image_set, arrays, mean, norm)
+    write_features(job.output, arrays)
