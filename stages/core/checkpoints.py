@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -23,6 +24,7 @@ from typing import Any
 
 from stages.core.errors import InputError
 from stages.core.files import atomic_file
+from stages.core.ranks import rank, size
 
 STATE = "state.pt"
 LOCK = "lock"
@@ -37,25 +39,37 @@ class Checkpoints:
         self.folder = folder
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replace the last state by this one, whole or not at all."""
+        """Replace the last state by this one, whole or not at all; the first rank writes it."""
         import torch
 
+        if rank():
+            return
         with atomic_file(self.folder / STATE) as scratch:
             torch.save(state, scratch)
 
     def load(self) -> dict[str, Any] | None:
-        """The last state, or None if there is none."""
+        """The last state, or None if there is none; other ranks hear it from the first."""
         import torch
 
         path = self.folder / STATE
-        if not path.is_file():
-            return None
-        return torch.load(path, map_location="cpu", weights_only=True)
+        if size() == 1:
+            return _read(path) if path.is_file() else None
+        content = [path.read_bytes() if rank() == 0 and path.is_file() else None]
+        torch.distributed.broadcast_object_list(content)
+        return None if content[0] is None else _read(io.BytesIO(content[0]))
+
+
+def _read(file: Path | io.BytesIO) -> dict[str, Any]:
+    import torch
+
+    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 @contextmanager
 def checkpoints(stage: str, settings: dict[str, Any], inputs: list[Path]) -> Iterator[Checkpoints]:
     """Lock and yield the checkpoint folder of `stage`; remove it when the block succeeds.
+
+    Of several ranks the first does so; the folder may be out of the others' reach.
 
     Args:
         stage: name of the stage and of its item.
@@ -64,6 +78,9 @@ def checkpoints(stage: str, settings: dict[str, Any], inputs: list[Path]) -> Ite
             project are added.
     """
     die_with_parent()
+    if rank():
+        yield Checkpoints(Path())
+        return
     folder = _root() / stage / _digest(settings, inputs)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / LOCK):

@@ -23,7 +23,7 @@ def start(
     An InputError ends the process with status 1 and its one line on stderr; any other exception
     is a fault of this program and keeps its traceback.
     """
-    stage = main.__module__ if main.__module__ != "__main__" else _package()
+    stage = main.__module__ if main.__module__ != "__main__" else package()
     parser = argparse.ArgumentParser(prog=f"python -m {stage}", description=main.__doc__)
     for name in arguments:
         parser.add_argument(name)
@@ -37,6 +37,7 @@ def start(
         sys.exit(1)
 
 
-def _package() -> str:
+def package() -> str:
+    """Name of the stage that `python -m` started."""
     spec = sys.modules["__main__"].__spec__
     return spec.name.removesuffix(".__main__") if spec else "stage"

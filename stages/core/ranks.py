@@ -87,6 +87,16 @@ def gather_rows(tensor: Tensor) -> Tensor:
     return whole
 
 
+def mean_over_ranks(values: Tensor) -> Tensor:
+    """Mean [] of the values [n, ..] of all ranks, for a loss; its gradient goes to own values."""
+    if size() == 1:
+        return values.mean()
+    total = values.detach().new_tensor([values.detach().sum(), values.numel()])
+    whole, count = sum_over_ranks(total)
+    own = values.sum() / count
+    return own + (whole / count - own.detach())
+
+
 def _row_counts(tensor: Tensor) -> list[int]:
     counts = tensor.new_zeros(size()).long()
     counts[rank()] = len(tensor)

@@ -32,6 +32,7 @@ def prepare(seed: int, threads: int, device: str = "auto") -> torch.device:
     """Seed torch, fix its threads, choose the device, and ask for deterministic algorithms.
 
     The number of threads changes the order of float sums and with it the weights: a parameter.
+    A process that torchrun started joins the others, on a CUDA device of its own if there is one.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     keep_large_blocks()
@@ -46,6 +47,10 @@ def prepare(seed: int, threads: int, device: str = "auto") -> torch.device:
         # imports and the filling of every new tensor.
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
+        device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
+        torch.cuda.set_device(device)
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
     return torch.device(device)
 
 

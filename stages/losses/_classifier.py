@@ -9,7 +9,6 @@ softmax (Partial FC, arXiv 2203.15565). None of this changes what a margin compu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -79,6 +78,7 @@ class Classifier(nn.Module):
         self.classes = classes
         self.own = share(classes)
         self.centres = nn.Parameter(torch.empty(self.own.stop - self.own.start, embedding))
+        self.centres.sharded = True  # for stages.core.state, which gathers and cuts such rows
         self.margin = margin
         self.spheres = spheres
         self.sample_rate = sample_rate
@@ -119,14 +119,6 @@ class Classifier(nn.Module):
             penalty = self._penalty(embedding, len(everyone))
             total = classification + self.margin.penalty_weight * penalty
             return Loss(total, classification, penalty, cosine)
-
-    def whole_state(self) -> dict[str, Tensor]:
-        """The state of a single process: all centres [C, E]. Every rank must call it."""
-        return self.state_dict() | {"centres": gather_uneven(self.centres)}
-
-    def load_whole_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take what `whole_state` gave on any number of ranks."""
-        self.load_state_dict({**state, "centres": state["centres"][self.own]})
 
     def _shard(self, target: Tensor, dtype: torch.dtype) -> Shard:
         centres = self.centres.to(dtype)

@@ -24,12 +24,17 @@ def exchange() -> dict[str, np.ndarray | int]:
     gathered = ranks.gather_rows(own)
     # Rank r weights the rows by r + 1, so that a lost or doubled rank shows.
     ((rank + 1) * gathered**2).sum().backward()
+    values = own.detach()[:, 0].requires_grad_()
+    mean = ranks.mean_over_ranks(values)
+    mean.backward()
     number = torch.tensor(float(rank))
     return {
         "rank": rank,
         "size": size,
         "gathered": gathered.detach().numpy(),
         "gradient": own.grad.numpy(),
+        "mean": mean.item(),
+        "gradient of mean": values.grad.numpy(),
         "labels": ranks.gather_uneven(torch.full((COUNTS[rank],), rank)).numpy(),
         "sum": ranks.sum_over_ranks(number.clone()).item(),
         "max": ranks.max_over_ranks(number.clone()).item(),
@@ -53,6 +58,8 @@ def test_exchange(exchanged, size):
         slope = 2 * weight * expected[start : start + count]
         np.testing.assert_array_equal(result["gradient"], slope)
         np.testing.assert_array_equal(result["labels"], np.repeat(range(size), COUNTS[:size]))
+        assert result["mean"] == expected[:, 0].mean()
+        np.testing.assert_allclose(result["gradient of mean"], 1 / len(expected), rtol=1e-15)
         assert result["sum"] == sum(range(size))
         assert result["max"] == size - 1
         assert result["share"] == ranks.share(7, rank, size)

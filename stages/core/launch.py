@@ -1,0 +1,107 @@
+"""A stage on several processes: NPROC of them on this host, on each of NNODES hosts.
+
+The numbers come from the environment, never from dvc.yaml, so that dvc.lock does not know them.
+On every host: `NPROC=8 NNODES=2 NODE_RANK=0 MASTER_ADDR=first.host MASTER_PORT=29500`, with its own
+NODE_RANK; the first one's is 0, and it writes all outputs.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import torch.distributed
+
+from stages.core.entry import package, start
+from stages.core.errors import InputError
+from stages.core.ranks import size
+
+
+def start_on_ranks(main: Callable[..., None], *arguments: str) -> None:
+    """Like `entry.start`, on as many processes as the environment asks for.
+
+    The first of them to fail says why; the others, which fail because it has left, are silent.
+    """
+
+    @functools.wraps(main)
+    def together(**given: str) -> None:
+        if _several_wanted():
+            _launch(package())
+        try:
+            main(**given)
+        except Exception:
+            if _first_to_fail():
+                raise
+            sys.exit(1)
+        if size() > 1:
+            torch.distributed.destroy_process_group()
+
+    start(together, *arguments)
+
+
+def _several_wanted() -> bool:
+    """Whether the environment asks for more processes than this one, and it is none of them yet."""
+    return (_count("NPROC"), _count("NNODES")) != ("1", "1") and "LOCAL_RANK" not in os.environ
+
+
+def _launch(stage: str) -> NoReturn:
+    """Become torchrun's agent: run `stage` with this command line on all processes, then exit."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # until the stage sets its own number
+    os.environ.setdefault("LOGLEVEL", "CRITICAL")  # torchrun's logs repeat what the ranks say
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    options = ["--nproc-per-node", _count("NPROC"), *_hosts()]
+    try:
+        run.run(run.parse_args([*options, "-m", stage, *sys.argv[1:]]))
+    except ChildFailedError as error:
+        number, failure = error.get_first_failure()
+        if failure.exitcode < 0:  # it had no time to say anything
+            name = signal.Signals(-failure.exitcode).name
+            print(f"{stage}: process {number} was ended by {name}", file=sys.stderr)
+        sys.exit(1)
+    except SignalException as error:
+        sys.exit(f"{stage}: ended by {error.sigval.name}")
+    sys.exit(0)
+
+
+def _first_to_fail() -> bool:
+    if size() == 1:
+        return True
+    from torch.distributed import distributed_c10d
+
+    try:
+        return distributed_c10d._get_default_store().add("faceline/failures", 1) == 1
+    except RuntimeError:  # the agent, which keeps the store, has ended already
+        return False
+
+
+def _hosts() -> list[str]:
+    if _count("NNODES") == "1":
+        return ["--standalone"]
+    needed = {"--node-rank": "NODE_RANK", "--master-addr": "MASTER_ADDR"}
+    options = [
+        "--nnodes",
+        _count("NNODES"),
+        "--master-port",
+        os.environ.get("MASTER_PORT", "29500"),
+    ]
+    for option, name in needed.items():
+        if name not in os.environ:
+            raise InputError(
+                "environment", "is not set", "set it on every host when NNODES is above 1", name
+            )
+        options += [option, os.environ[name]]
+    return options
+
+
+def _count(name: str) -> str:
+    value = os.environ.get(name, "1")
+    if not value.isdecimal() or int(value) == 0:
+        raise InputError("environment", f"{value!r} is no count", "give a number from 1 up", name)
+    return value
