@@ -163,7 +163,7 @@ def _part(
 def _checked(file: Checkpoint, part: _Part) -> _Part:
     if not part.centres.isfinite().all():
         raise InputError(file.path, "holds NaN or infinity", "download it again", part.names[0])
-    if part.centres.shape[1] % part.spheres:
+    if part.spheres < 1 or part.centres.shape[1] % part.spheres:
         dimensions = part.centres.shape[1]
         problem = f"{part.spheres} spheres do not divide an embedding of {dimensions}"
         raise InputError(file.path, problem, "give another number by --spheres")

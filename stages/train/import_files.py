@@ -111,11 +111,18 @@ def _explained(fault: str) -> tuple[str, str]:
 
 
 def _flatten(node: Mapping[Any, Any], prefix: str = "", depth: int = 1) -> Iterator:
-    """(dotted name, tensor) of all dense tensors under text keys."""
+    """(dotted name, tensor) of all plain tensors under text keys."""
     for key, value in node.items():
         if not isinstance(key, str):
             continue
-        if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized:
+        if isinstance(value, Tensor) and _is_plain(value):
             yield prefix + key, value.detach()
         elif isinstance(value, Mapping) and depth < DEEPEST:
             yield from _flatten(value, f"{prefix}{key}.", depth + 1)
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Dense, and no larger than what the file has of it: a few bytes may claim to be terabytes."""
+    if tensor.layout != torch.strided or tensor.is_quantized:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()

@@ -17,6 +17,8 @@ from stages.train.import_files import Checkpoint
 from stages.train.import_systems import LAYOUTS, Layout, System
 
 COUNTER = "num_batches_tracked"
+LARGEST_WIDTH = 4  # of a network that is built on the word of a file
+LARGEST_EMBEDDING = 16_384
 LOW_RESOLUTION_LACKS = "layer1.0.downsample."  # what BTNet's networks below 112 px have not
 
 
@@ -73,8 +75,8 @@ def _loaded(
     layout: Layout,
 ) -> Found:
     prefix = prefixes[0]
-    width = _rows(file, prefix + layout.anchor) / CHANNELS[-1]
-    embedding = _rows(file, prefix + layout.projection)
+    width = _rows(file, prefix + layout.anchor, LARGEST_WIDTH * CHANNELS[-1]) / CHANNELS[-1]
+    embedding = _rows(file, prefix + layout.projection, LARGEST_EMBEDDING)
     told = _told_by_names(file, prefix, family)
     params = family.Params(width=width, embedding=embedding, **settings, **told)
     network = family.build(params)
@@ -85,11 +87,13 @@ def _loaded(
     return Found(network, family, params, used, again, report)
 
 
-def _rows(file: Checkpoint, name: str) -> int:
+def _rows(file: Checkpoint, name: str, most: int) -> int:
     tensor = file.tensors.get(name)
-    if tensor is None or not tensor.ndim:
-        problem = "is absent" if tensor is None else "is a single number"
-        raise InputError(file.path, problem, "pass the whole network's weights", name)
+    if tensor is None:
+        raise InputError(file.path, "is absent", "pass the whole network's weights", name)
+    if not tensor.ndim or not 1 <= len(tensor) <= most:
+        problem = f"has shape {list(tensor.shape)}, which no network has"
+        raise InputError(file.path, problem, _remedy(name), name)
     return len(tensor)
 
 

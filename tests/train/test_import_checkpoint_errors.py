@@ -93,6 +93,7 @@ def test_damaged_files_give_the_one_error(tmp_path, weights):
         ({0: torch.ones(2)}, "holds no tensor"),
         ({"a": {"b": {"c": {"d": {"e": torch.ones(2)}}}}}, "holds no tensor"),
         ({"a": torch.eye(3).to_sparse()}, "holds no tensor"),
+        ({"a": torch.ones(1).expand(1 << 40)}, "holds no tensor"),
         ({"head.kernel": torch.ones(3, 4)}, "holds no network of this system.*head.kernel"),
     ],
 )
@@ -121,7 +122,9 @@ def changed(weights: dict, **tensors: torch.Tensor | None) -> dict:
         ({"fc__weight": torch.ones(EMBEDDING, 100)}, r"fc.weight: has shape \[24, 100\]"),
         ({"fc__bias": torch.full((24,), torch.nan)}, "fc.bias: holds NaN"),
         ({"fc__bias": torch.ones(24, dtype=torch.int64)}, "fc.bias: holds NaN, infinity or int"),
-        ({"fc__weight": torch.tensor(1.0)}, "fc.weight: is a single number"),
+        ({"fc__weight": torch.tensor(1.0)}, r"fc.weight: has shape \[\], which no network"),
+        ({"fc__weight": torch.ones(0, 3)}, r"fc.weight: has shape \[0, 3\], which no network"),
+        ({"layer4__0__conv2__weight": torch.ones(9999, 1)}, r"\[9999, 1\], which no network has"),
         ({"layer1__0__downsample__0__weight": None}, "below 112 px; pass its 112 px network"),
     ],
 )
@@ -213,6 +216,7 @@ def test_classifiers_that_do_not_fit(tmp_path, weights, content, problem):
         ({"para0": torch.ones(12, 5), "para1": torch.ones(12, 6)}, None, "do not fit"),
         ({"para0": torch.ones(12, 5), "para1": torch.ones(12, 5)}, 3, "24 of 3 spheres"),
         ({"kernel": torch.ones(24, 5)}, 5, "5 spheres do not divide an embedding of 24"),
+        ({"kernel": torch.ones(24, 5)}, -2, "-2 spheres do not divide an embedding of 24"),
     ],
 )
 def test_spheres_that_do_not_fit(tmp_path, content, spheres, problem):
