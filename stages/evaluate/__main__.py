@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 from stages.core.entry import start
@@ -10,6 +11,7 @@ from stages.core.errors import InputError
 from stages.core.index import read_index, read_table
 from stages.core.params import PARAMS_FILE, load, read_params, section
 from stages.evaluate.features import Features, choose_rows
+from stages.evaluate.fusion import fuser
 from stages.evaluate.outputs import write_curves, write_metrics
 from stages.evaluate.params import Params
 from stages.protocols._bootstrap import Resampling
@@ -40,6 +42,7 @@ def main(benchmark: str) -> None:
     templates = len(template_ids(tables)) if "templates" in tables else 0
     features = Features(Path("data/features") / image_set, len(index), templates)
     rows = choose_rows(features, settings, params["resolutions"], params["heads"])
+    rows = replace(rows, fuse=fuser(features, tables, index))
     resampling = Resampling(settings.bootstrap, settings.seed)
 
     results = protocol.evaluate(rows, tables, index, options, resampling)

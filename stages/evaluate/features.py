@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import numpy as np
 from stages.core.errors import InputError
 from stages.core.params import choose
 from stages.evaluate.params import Params
-from stages.protocols._rows import Rows
+from stages.protocols._rows import Likelihood, Rows, Score
 
 FULL_SIZE = 112  # pixels; the trunk's own
 REMEDY = "run the stage extract of this model"
+OF_TEMPLATES = ("descriptor_", "fused_")  # arrays with a row a template
+SMALLEST_CONFIDENCE = 1e-6  # of a template whose images are all lost
 
 
 class Features:
@@ -47,7 +50,7 @@ class Features:
             raise InputError(path, "file not found", REMEDY) from None
         except ValueError as fault:
             raise InputError(path, f"not a NumPy array ({fault})", REMEDY) from None
-        expected = self.templates if name.startswith("descriptor_") else self.images
+        expected = self.templates if name.startswith(OF_TEMPLATES) else self.images
         if len(array) != expected:
             raise InputError(path, f"{len(array)} rows, not {expected}", REMEDY)
         if not np.isfinite(np.sum(array, dtype=np.float64)):
@@ -76,32 +79,65 @@ def choose_rows(
     if "pixels" in settings.baselines:
         rows["pixels"] = ("pixels", "pixels")
     models = {head: f"head_{head}" for head in heads}
+    confident = [
+        (f"{name} {head}", (model, name))
+        for name in ("kappa", "precision")
+        for head, model in models.items()
+        if features.has(model, name)
+    ]
     return Rows(
         read=features.read,
         settings=rows,
         sizes=trunk | branch,
         upsampled=upsampled,
         descriptors=_descriptors(features, settings.descriptors, models),
-        heads=_named("kappa", {h: m for h, m in models.items() if features.has(m, "kappa")}),
+        heads=_shortened(confident),
+        likelihoods={
+            f"likelihood {head}": _likelihood(features, models[head])
+            for head in settings.likelihoods
+            if head in models
+        },
     )
 
 
 def _descriptors(
     features: Features, names: list[str], heads: dict[str, str]
 ) -> dict[str, tuple[str, str]]:
-    rows: dict[str, tuple[str, str]] = {}
+    rows: list[tuple[str, tuple[str, str]]] = []
     for name in names:
         choose("descriptors", name, "evaluate.descriptors")
-        if features.has("trunk", f"descriptor_{name}"):
-            rows[name] = ("trunk", name)
-            continue
-        owners = {h: m for h, m in heads.items() if features.has(m, f"descriptor_{name}")}
-        rows |= {row: (model, name) for row, model in _named(name, owners).items()}
-    return rows
+        owners = {"": "trunk"} | {f" {head}": model for head, model in heads.items()}
+        rows += [
+            (f"{name}{head}", (model, name))
+            for head, model in owners.items()
+            if features.has(model, f"descriptor_{name}")
+        ]
+    return _shortened(rows)
 
 
-def _named(name: str, heads: dict[str, str]) -> dict[str, str]:
+def _shortened(rows: list[tuple[str, tuple[str, str]]]) -> dict[str, tuple[str, str]]:
     """Rows of what several heads may give: the first head's is `name`, others' `name head`."""
-    return {
-        name if k == 0 else f"{name} {head}": model for k, (head, model) in enumerate(heads.items())
-    }
+    taken: dict[str, tuple[str, str]] = {}
+    for row, owner in rows:
+        name = row.split(" ")[0]
+        taken[row if name in taken else name] = owner
+    return taken
+
+
+def _likelihood(features: Features, model: str) -> Likelihood:
+    """SCF's score for a head that says kappa, PFE's for one that says sigma2.
+
+    Raise InputError if it says neither.
+    """
+    if features.has(model, "kappa"):
+        return Likelihood(model, "kappa", "kappa", partial(_score, "VonMises"))
+    if features.has(model, "sigma2"):
+        return Likelihood(model, "sigma2", "precision", partial(_score, "Gaussian"))
+    remedy = "take the head out of evaluate.likelihoods, or run its extraction"
+    raise InputError(features.path(model, "kappa"), "neither kappa nor sigma2 is there", remedy)
+
+
+def _score(name: str, vectors: np.ndarray, confidence: np.ndarray) -> Score:
+    from stages.heads import _scores  # imports torch, which only these rows need
+
+    return getattr(_scores, name)(vectors, np.maximum(confidence, SMALLEST_CONFIDENCE))

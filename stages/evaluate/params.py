@@ -18,6 +18,8 @@ class Params(Section):
         baselines: rows beside them: `upsampled r1&r2`, the trunk on enlarged images, and `pixels`.
         descriptors: rows of template protocols, files in stages/descriptors; those that neither the
             trunk nor one of `heads` has are left out.
+        likelihoods: heads whose likelihood score makes a row of pairs and template pairs (SCF's
+            equation 13, PFE's mutual likelihood); those that are not in `heads` are left out.
         bootstrap: replicates of an interval.
         seed: of the replicates.
     """
@@ -33,5 +35,6 @@ class Params(Section):
     ]
     baselines: list[Literal["upsampled", "pixels"]] = ["upsampled", "pixels"]
     descriptors: list[str] = ["mean", "norm", "kappa"]
+    likelihoods: list[str] = []
     bootstrap: Annotated[int, Field(ge=100)] = 1000
     seed: Annotated[int, Field(ge=0)] = 0

@@ -39,6 +39,16 @@ def template_subjects(tables: Tables) -> np.ndarray:
     return subjects
 
 
+def template_images(tables: Tables, index: Index) -> np.ndarray:
+    """Row of the first image of each of `template_ids`, -1 where none is left: int64."""
+    listed, ids = tables["templates"], template_ids(tables)
+    row = positions(index.record, listed["record"])
+    images = np.full(len(ids), -1)
+    seen = np.flatnonzero(row >= 0)[::-1]  # so that the first one stays
+    images[positions(ids, listed["template"][seen])] = row[seen]
+    return images
+
+
 def image_subjects(tables: Tables, index: Index) -> tuple[np.ndarray, np.ndarray]:
     """Rows of the set's distinct images whose person is known, and their persons.
 

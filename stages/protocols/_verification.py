@@ -10,6 +10,7 @@ from stages.protocols._bootstrap import (
     effective_count,
     resampled_roc,
 )
+from stages.protocols._faces import Items, faces
 from stages.protocols._result import Result, measure, rate_name
 from stages.protocols._roc import Roc, Scores, thinned
 
@@ -21,8 +22,11 @@ def verification(
     far: list[float],
     pick: str,
     resampling: Resampling,
+    items: Items | None = None,
 ) -> Result:
     """AUC, EER and TAR at each of `far`, with intervals, and the curves roc, det and scores.
+
+    With `items` also the tables hardest and failures.
 
     A FAR below one impostor pair is left out: no threshold reaches it.
 
@@ -32,6 +36,7 @@ def verification(
         far: target false accept rates.
         pick: `at_most` or `nearest` (see Scores.tar_nearest).
         resampling: of the people.
+        items: what the sides of the pairs are.
     """
     piles = Scores(scores, same)
     roc = piles.roc
@@ -61,7 +66,8 @@ def verification(
             effective=effective,
             alarms=x * roc.impostors,
         )
-    return Result(measures, pair_curves(piles, far))
+    pictures = {} if items is None else faces(piles, items, people.person)
+    return Result(measures, pair_curves(piles, far) | pictures)
 
 
 def pair_curves(piles: Scores, far: list[float]) -> dict[str, dict[str, np.ndarray]]:

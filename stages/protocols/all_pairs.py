@@ -15,6 +15,7 @@ from stages.core.errors import InputError
 from stages.core.index import Index
 from stages.core.params import Section
 from stages.protocols._bootstrap import Resampling
+from stages.protocols._faces import Items
 from stages.protocols._result import Result
 from stages.protocols._rows import Rows
 from stages.protocols._subjects import image_subjects
@@ -50,10 +51,13 @@ def evaluate(
     first, second = np.triu_indices(len(images), 1)
     same = person[first] == person[second]
     people = resampling.pairs(person, first, second, same)
+    items = Items(first, second, images)
     results = {}
     for row, left, right in rows.images(params.flip):
         scores = upper_triangle(unit(left[images]), unit(right[images]))
-        results[row] = verification(scores, same, people, params.far, params.pick, resampling)
+        results[row] = verification(
+            scores, same, people, params.far, params.pick, resampling, items
+        )
     return results
 
 

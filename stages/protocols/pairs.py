@@ -14,9 +14,11 @@ import numpy as np
 from stages.core.index import Index
 from stages.core.params import Section
 from stages.protocols._bootstrap import Drawn, Resampling, digest, student, wilson
+from stages.protocols._faces import Items, faces
 from stages.protocols._result import Measure, Result, marked
 from stages.protocols._roc import Scores
 from stages.protocols._rows import Rows
+from stages.protocols._subjects import linked_people
 from stages.protocols._tables import Tables
 from stages.protocols._vectors import positions
 from stages.protocols._verification import pair_curves
@@ -45,7 +47,8 @@ def evaluate(
     """Accuracy by row: mean over the folds of the share of pairs told right.
 
     Pairs of which an image could not be aligned are left out and counted in `method`; the others
-    stay in their fold. Raise InputError if a fold is left empty.
+    stay in their fold. Rows of likelihood scores try every score of the list as a threshold. Raise
+    InputError if a fold is left empty.
     """
     pairs = tables["pairs"]
     left, right = (positions(index.record, pairs[side]) for side in ("first", "second"))
@@ -55,13 +58,23 @@ def evaluate(
         problem = f"{kept.sum()} of {len(kept)} pairs have both images, too few for the folds"
         raise tables.error("pairs", problem, remedy="align more of the images, or lower `folds`")
     lost = f"; {np.sum(~kept)} of {len(kept)} pairs left out" if not kept.all() else ""
+    items = Items(left[kept], right[kept], np.arange(len(index)))
+    linked = linked_people(len(index), items.left[same], items.right[same])
+    person = linked[items.left[same]]
     results = {}
     for row, first, second in rows.images(params.flip):
-        first, second = first[left[kept]], second[right[kept]]
+        first, second = first[items.left], second[items.right]
         accuracy, _ = folds_accuracy(distances(first, second, fold, params), same, fold)
-        results[row] = Result(
-            {"accuracy": _accuracy(accuracy, fold, lost)}, _curves(first, second, same)
-        )
+        scores = cosine(first, second).astype(np.float32)
+        curves = _curves(scores, same, items, person)
+        results[row] = Result({"accuracy": _accuracy(accuracy, fold, lost)}, curves)
+    for row, score in rows.image_scores(params.flip):
+        scores = score(items.left, items.right)
+        far = -scores.astype(np.float64)[None]
+        accuracy, _ = folds_accuracy(far, same, fold, np.append(np.unique(far), np.inf))
+        curves = _curves(scores, same, items, person)
+        curves.pop("scores", None)  # no cosines
+        results[row] = Result({"accuracy": _accuracy(accuracy, fold, lost)}, curves)
     return results
 
 
@@ -111,7 +124,10 @@ def cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def folds_accuracy(
-    distance: np.ndarray, same: np.ndarray, fold: np.ndarray
+    distance: np.ndarray,
+    same: np.ndarray,
+    fold: np.ndarray,
+    thresholds: np.ndarray = THRESHOLDS,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Accuracy on each fold at the first best threshold of the others, and that threshold.
 
@@ -122,11 +138,12 @@ def folds_accuracy(
         distance: float [1, pairs], or [folds, pairs] where it depends on the test fold.
         same: bool [pairs].
         fold: of each pair, 0..folds-1.
+        thresholds: to try, rising.
     """
-    folds, bins = int(fold.max()) + 1, len(THRESHOLDS) + 1
+    folds, bins = int(fold.max()) + 1, len(thresholds) + 1
     told_right = []
     for one in distance:
-        place = np.searchsorted(THRESHOLDS, one, side="right")  # same at thresholds from here on
+        place = np.searchsorted(thresholds, one, side="right")  # same at thresholds from here on
         cell = fold * bins + place
         counts = [
             np.bincount(cell[kind], minlength=folds * bins).reshape(folds, bins).cumsum(axis=1)
@@ -138,7 +155,7 @@ def folds_accuracy(
     for test in range(folds):
         right = told_right[test if len(distance) > 1 else 0]
         best = int(np.argmax(right.sum(axis=0) - right[test]))
-        accuracy[test], threshold[test] = right[test, best] / size[test], THRESHOLDS[best]
+        accuracy[test], threshold[test] = right[test, best] / size[test], thresholds[best]
     return accuracy, threshold
 
 
@@ -157,6 +174,8 @@ def _accuracy(accuracy: np.ndarray, fold: np.ndarray, lost: str) -> Measure:
                   accuracy, drawn, len(fold) - right)  # fmt: skip
 
 
-def _curves(first: np.ndarray, second: np.ndarray, same: np.ndarray) -> dict:
-    scores = cosine(first, second).astype(np.float32)
-    return pair_curves(Scores(scores, same), []) if 0 < same.sum() < len(same) else {}
+def _curves(scores: np.ndarray, same: np.ndarray, items: Items, person: np.ndarray) -> dict:
+    if same.all() or not same.any():
+        return {}
+    piles = Scores(scores, same)
+    return pair_curves(piles, []) | faces(piles, items, person)

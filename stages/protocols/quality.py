@@ -75,9 +75,7 @@ def evaluate(
     from 0 to x.
     """
     full = rows.sizes[max(rows.sizes)]
-    confidences = {"norm": (full, "norm")} | {
-        row: (model, "kappa") for row, model in rows.heads.items()
-    }
+    confidences = {"norm": (full, "norm")} | rows.heads
     images, people, drawn = _images(tables, index, resampling)
     pairs = _pairs(tables, index) if "pairs" in tables else None
     results = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -9,9 +11,15 @@ import numpy as np
 from stages.core.index import Index
 from stages.core.params import Section
 from stages.protocols._bootstrap import Resampling
+from stages.protocols._faces import Items
 from stages.protocols._result import Result
-from stages.protocols._rows import Rows
-from stages.protocols._subjects import NOBODY, template_ids, template_subjects
+from stages.protocols._rows import Rows, Score
+from stages.protocols._subjects import (
+    NOBODY,
+    template_ids,
+    template_images,
+    template_subjects,
+)
 from stages.protocols._tables import Tables
 from stages.protocols._vectors import pair_scores, positions, unit
 from stages.protocols._verification import verification
@@ -23,8 +31,9 @@ class Params(Section):
     pick: at_most = largest TAR whose FAR does not exceed the target; nearest = TAR at the nearest
         FAR, which may exceed it (as the reference evaluations of IJB).
     descriptor: the pooling that the rows of settings r1&r2 use.
-    fused: rows r1&r2 compare templates whose images are all seen at r1 and at r2, both summed
-        (BTNet's IJB-C tables); otherwise the first template is seen at r1, the second at r2.
+    fused: rows r1&r2 compare templates of which every image enters as the sum of its r1 copy and
+        its mirrored r2 copy (BTNet's IJB-C tables); otherwise the first template is seen at r1, the
+        second at r2.
     """
 
     far: list[float] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
@@ -48,12 +57,21 @@ def evaluate(
     # a template that no list names is a person of its own
     strangers = np.where(subjects == NOBODY, -2 - np.arange(len(subjects)), subjects)
     people = resampling.pairs(strangers, left, right, same)
+    items = Items(left, right, template_images(tables, index))
     results = {}
-    for row, first, second in rows.templates(params.descriptor, params.fused):
-        first, second = unit(first), unit(second)
-        scores = pair_scores(first, second, left, right)
-        results[row] = verification(scores, same, people, params.far, params.pick, resampling)
+    for row, score in _scores(rows, params):
+        results[row] = verification(
+            score(left, right), same, people, params.far, params.pick, resampling, items
+        )
+        if row in rows.likelihoods:
+            del results[row].curves["scores"]  # no cosines
     return results
+
+
+def _scores(rows: Rows, params: Params) -> Iterator[tuple[str, Score]]:
+    for row, first, second in rows.templates(params.descriptor, params.fused):
+        yield row, partial(pair_scores, unit(first), unit(second))
+    yield from rows.template_scores()
 
 
 def _check(tables: Tables, left: np.ndarray, right: np.ndarray, same: np.ndarray) -> None:

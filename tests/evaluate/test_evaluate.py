@@ -38,6 +38,7 @@ PARAMS = {
     },
 }
 SETTINGS = ["112&112", "112&28", "112&7", "28&28", "7&7"]
+PAIR_CURVES = ["det", "failures", "hardest", "roc", "scores"]
 UPSAMPLED = [f"upsampled {row}" for row in SETTINGS[1:]]
 
 
@@ -60,6 +61,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for name in ("kappa", *(f"kappa_{r}" for r in RESOLUTIONS)):
             np.save(head / f"{name}.npy", random.uniform(1, 9, count).astype(np.float32))
         np.save(head / "descriptor_kappa.npy", made.faces(random, PERSON[::2], 0.9))
+        np.save(head / "fused_kappa.npy", np.append(0, random.uniform(1, 9, count // 2 - 1)))
         for name, columns in lists(image_set, random).items():
             write_table(tmp_path / f"data/unpack/{image_set}/tables/{name}.parquet", columns)
     return tmp_path
@@ -113,11 +115,11 @@ def metrics(benchmark: str, kind: str = "json", *beside: str) -> dict:
 @pytest.mark.parametrize(
     ("benchmark", "rows", "names", "curves"),
     [
-        ("pack", [*SETTINGS, *UPSAMPLED, "pixels"], ["accuracy"], ["det", "roc", "scores"]),
+        ("pack", [*SETTINGS, *UPSAMPLED, "pixels"], ["accuracy"], PAIR_CURVES),
         ("every", [*SETTINGS, *UPSAMPLED, "pixels"], ["auc", "eer", "tar@far=1e-1"],
-         ["det", "roc", "scores"]),
+         PAIR_CURVES),
         ("one", ["mean", "norm", "kappa", *SETTINGS, *UPSAMPLED], ["auc", "eer", "tar@far=1e-1"],
-         ["det", "roc", "scores"]),
+         PAIR_CURVES),
         ("many", ["mean", "norm", "kappa", *SETTINGS, *UPSAMPLED], ["rank1"], ["cmc", "open_set"]),
         ("cameras", ["trunk", "max+ceil", "avg+floor"], ["auc", "tpir20@fpir=0.1"], ["open_set"]),
         ("trust", ["kappa", "norm"], ["auc@px=28", "auc@px=7", "fnmr@discard=0"], ["edc"]),
@@ -143,7 +145,7 @@ def test_every_protocol(project, benchmark, rows, names, curves) -> None:
     for kind in curves:
         with (folder / f"{kind}.csv").open() as file:
             table = list(csv.DictReader(file))
-        assert set(rows) <= {line["row"] for line in table}
+        assert set(rows) <= {line["row"] for line in table} or kind == "failures"
 
 
 def test_replicates_and_provenance_lie_beside_the_numbers(project) -> None:
@@ -180,6 +182,8 @@ def test_columns_have_the_names_of_the_field(project) -> None:
         "roc": "row,fmr,tmr",
         "det": "row,fmr,fnmr",
         "scores": "row,score,kind,count",
+        "hardest": "row,kind,score,first,second",
+        "failures": "row,person,missed,pairs,image",
         "cmc": "row,rank,rate",
         "open_set": "row,fpir,tpir",
     }
@@ -221,6 +225,53 @@ def test_the_second_head_has_its_name_in_its_row(project) -> None:
     write_params(project, heads=["scf", "pfe"])
     main("one")
     assert {"kappa", "kappa pfe"} <= set(metrics("one"))
+
+
+@pytest.mark.parametrize("confidence", ["kappa", "sigma2"])
+def test_the_likelihood_score_of_a_head_is_a_row(project, confidence: str) -> None:
+    for image_set in ("pack", "ijb"):
+        head = project / "data/features" / image_set / "head_scf"
+        if confidence == "sigma2":
+            sigma2 = 1 / np.load(head / "kappa.npy")
+            np.save(head / "sigma2.npy", np.repeat(sigma2[:, None], 16, axis=1))
+            fused = sigma2[: len(PERSON) // 2, None]
+            np.save(head / "fused_sigma2.npy", fused.astype(np.float32))
+            (head / "descriptor_kappa.npy").rename(head / "descriptor_precision.npy")
+            (head / "kappa.npy").unlink()
+    write_params(project, evaluate={"bootstrap": 100, "likelihoods": ["scf", "unlisted"]})
+    for benchmark, metric in (("pack", "accuracy"), ("one", "auc")):
+        main(benchmark)
+        cells = metrics(benchmark)
+        assert 0.5 < cells["likelihood scf"][metric] <= 1
+        assert not [row for row in cells if "unlisted" in row]
+
+
+def test_a_head_without_confidence_has_no_likelihood(project) -> None:
+    (project / "data/features/pack/head_scf/kappa.npy").unlink()
+    write_params(project, evaluate={"likelihoods": ["scf"]})
+    with pytest.raises(InputError, match="neither kappa nor sigma2 is there"):
+        main("pack")
+
+
+def test_fused_rows_sum_the_embedding_and_the_other_model_s_mirror_image(project) -> None:
+    one = {"protocol": "templates", "dataset": "ijb", "fused": True}
+    descriptors = {"mean": {}, "norm": {}}
+    write_params(project, benchmarks={"one": one}, descriptors=descriptors)
+    main("one")
+    fused = metrics("one")
+    only = {"settings": ["112&7"], "baselines": []}
+    write_params(project, benchmarks={"one": one | {"descriptor": "kappa"}}, evaluate=only)
+    with pytest.raises(InputError, match="'kappa' cannot be fused"):
+        main("one")
+    settings = {"mean": {"flip": False}}
+    write_params(project, benchmarks={"one": one}, descriptors=settings)
+    with pytest.raises(InputError, match="which `flip: false` drops"):
+        main("one")
+    write_params(project)
+    main("one")
+    apart = metrics("one")
+    assert fused["112&112"] == apart["112&112"]
+    assert fused["112&7"] != apart["112&7"]
 
 
 def test_a_missing_or_unfit_array_is_named(project) -> None:

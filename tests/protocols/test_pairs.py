@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from stages.core.errors import InputError
 from stages.protocols import pairs
+from stages.protocols._rows import Likelihood
 from tests.protocols import made
 
 
@@ -94,7 +97,7 @@ def test_rows_follow_the_record_and_add_the_mirror_image(pack) -> None:
     assert accuracy.count == 203
     assert accuracy.low < accuracy.value < accuracy.high
     assert "left out" not in accuracy.method
-    assert set(result["112&112"].curves) == {"roc", "det", "scores"}
+    assert {"roc", "det", "scores", "hardest"} < set(result["112&112"].curves)
 
 
 def test_pairs_without_an_image_are_left_out_and_counted(pack) -> None:
@@ -128,3 +131,27 @@ def test_few_errors_are_marked() -> None:
     assert accuracy.value == 1
     assert "fewer than 10 errors" in accuracy.method
     assert accuracy.low < 1  # ten perfect folds prove no perfect model
+
+
+def test_a_likelihood_s_threshold_is_any_score_of_the_list(pack) -> None:
+    """Scores far from the grid of distances; the accuracy is that of trying all of them."""
+    first, second, same = pack
+    rows, listed, index = as_set(*pack)
+    values = (1e4 * pairs.cosine(first, second) - 3e5).astype(np.float32)
+    likelihood = Likelihood("head", "kappa", "kappa", lambda mu, kappa: lambda i, j: values[i])
+    rows = replace(rows, likelihoods={"likelihood head": likelihood})
+    arrays = rows.read
+    rows = replace(rows, read=lambda m, n: np.ones(1) if m == "head" else arrays(m, n))
+    result = pairs.evaluate(rows, listed, index, pairs.Params(), made.RESAMPLING)
+    fold, expected = pairs.folds_of(len(same), 10), []
+    for test in range(10):
+        tried = [
+            (np.mean((values >= t) == same, where=fold != test), -i, t)
+            for i, t in enumerate(np.sort(values)[::-1])
+        ]
+        best = max(tried)[2]
+        expected.append(np.mean((values >= best) == same, where=fold == test))
+    measured = result["likelihood head"].measures["accuracy"]
+    assert measured.value == pytest.approx(np.mean(expected), abs=0.02)
+    assert measured.value > 0.6
+    assert "scores" not in result["likelihood head"].curves

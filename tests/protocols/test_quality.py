@@ -19,7 +19,7 @@ def test_a_confidence_tells_images_from_their_copies() -> None:
         "head_scf/kappa": random.normal(500, 50, 30).astype(np.float32),
         "head_scf/kappa_7": random.normal(400, 90, 30).astype(np.float32),
     }
-    rows = made.rows(arrays, upsampled={7: "upsampled_7"}, heads={"kappa": "head_scf"})
+    rows = made.rows(arrays, upsampled={7: "upsampled_7"}, heads={"kappa": ("head_scf", "kappa")})
     results = quality.evaluate(
         rows, made.tables(), made.index(30, label=np.arange(30) // 3), quality.Params(),
         made.RESAMPLING,

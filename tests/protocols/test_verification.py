@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from stages.core.errors import InputError
 from stages.protocols import _vectors, all_pairs, templates
+from stages.protocols._rows import Likelihood
 from tests.protocols import made
 
 
@@ -122,6 +125,9 @@ def templated(random):
 @pytest.mark.parametrize("fused", [False, True])
 def test_template_pairs_by_descriptor_and_setting(fused: bool) -> None:
     rows, listed, arrays, left, right, person = templated(np.random.default_rng(2))
+    rows = replace(
+        rows, fuse=lambda a, b, name: sum(arrays[f"{m}/descriptor_{name}"] for m in (a, b))
+    )
     params = templates.Params(fused=fused)
     results = templates.evaluate(rows, listed, made.index(24), params, made.RESAMPLING)
     trunk, branch = arrays["trunk/descriptor_mean"], arrays["branch_7/descriptor_mean"]
@@ -174,3 +180,25 @@ def test_a_set_without_the_list_is_an_error() -> None:
         templates.evaluate(
             made.rows({}), made.tables(), made.index(2), templates.Params(), made.RESAMPLING
         )
+
+
+def test_a_likelihood_is_a_row_of_its_own() -> None:
+    """Scores of any size and sign; here the cosine times the confidences, less a thousand."""
+    rows, listed, arrays, left, right, person = templated(np.random.default_rng(4))
+    sure = np.random.default_rng(5).uniform(1, 2, 24)
+    vectors = made.faces(np.random.default_rng(6), person, 1.0)
+
+    def score(mu: np.ndarray, confidence: np.ndarray):
+        table = made.cosines(mu, mu) * np.outer(confidence, confidence) - 1000
+        return lambda i, j: table[i, j].astype(np.float32)
+
+    likelihood = Likelihood("head", "kappa", "kappa", score)
+    rows = replace(rows, likelihoods={"likelihood head": likelihood})
+    arrays |= {"head/descriptor_kappa": vectors, "head/fused_kappa": sure}
+    result = templates.evaluate(
+        rows, listed, made.index(24), templates.Params(), made.RESAMPLING
+    )["likelihood head"]  # fmt: skip
+    expected = score(vectors, sure)(left, right)
+    same = person[left] == person[right]
+    assert result.measures["auc"].value == pytest.approx(roc_auc_score(same, expected), abs=1e-6)
+    assert "scores" not in result.curves
