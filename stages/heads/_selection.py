@@ -33,17 +33,20 @@ def farthest_points(
         gamma: exponent of the norm.
         count: points to choose.
     """
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    weight = np.zeros(len(norm), np.float32)
+    sizes = np.asarray(sizes)
+    starts = np.cumsum(sizes) - sizes
     seen = norm > 0
-    weight[seen] = 0.5 * norm[seen].astype(np.float32) ** np.float32(gamma)
+    # The metric's constant factor of a half moves no choice.
+    weight = np.zeros(len(norm), np.float32)
+    np.power(norm, gamma, out=weight, where=seen, casting="same_kind")
     picks = np.full((len(sizes), count), NOT_THERE, np.int64)
     filled = np.flatnonzero(sizes)
-    for first, last in _blocks(np.asarray(sizes)[filled]):
+    for first, last in _blocks(sizes[filled]):
         sets = filled[first:last]
-        some = slice(starts[sets[0]], starts[sets[-1] + 1])
-        chosen = _select(unit[some], norm[some], weight[some], np.asarray(sizes)[sets], count)
-        picks[sets] = np.where(chosen >= 0, chosen + some.start, NOT_THERE)
+        start, end = starts[sets[0]], starts[sets[-1]] + sizes[sets[-1]]
+        block = unit[start:end], norm[start:end], weight[start:end]
+        chosen = _select(*block, sizes[sets], count) if last - first > 1 else _alone(*block, count)
+        picks[sets, : chosen.shape[1]] = np.where(chosen >= 0, chosen + start, NOT_THERE)
     return picks
 
 
@@ -81,9 +84,19 @@ def _select(
     return picks
 
 
+def _alone(unit: np.ndarray, norm: np.ndarray, weight: np.ndarray, count: int) -> np.ndarray:
+    """The picks of one set [1, min(count, n)]: the same without the bookkeeping of many."""
+    picks = [int(norm.argmax())]
+    distance = np.full(len(unit), np.inf, np.float32)
+    while len(picks) < min(count, len(unit)):
+        new = weight * (1 - unit @ unit[picks[-1]])
+        np.minimum(distance, np.maximum(new, 0, out=new), out=distance)
+        distance[picks[-1]] = CHOSEN
+        picks.append(int(distance.argmax()))
+    return np.array([picks])
+
+
 def _first_largest(values: np.ndarray, starts: np.ndarray, owner: np.ndarray) -> np.ndarray:
     """Row of the first largest value of each set."""
-    if len(starts) == 1:
-        return np.array([values.argmax()])
     candidates = np.flatnonzero(values == np.maximum.reduceat(values, starts)[owner])
     return candidates[np.searchsorted(candidates, starts)]
