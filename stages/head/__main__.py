@@ -38,7 +38,8 @@ def main(name: str) -> None:
         tensors, header = load_weights(imported)
         own = header["settings"]  # of no epochs
     heads, settings = load("heads", name, own, f"head.{name}")
-    frozen = Frozen(source, Path("data/align") / params["dataset"], settings, device)
+    aligned = Path("data/align") / params["dataset"]
+    frozen = Frozen(source, aligned, settings, device, params["threads"])
     torch.manual_seed(derive(seed, "head", name))
     kind = uncertainty if hasattr(heads, "loss") else sets
     task = kind.prepare_task(heads, settings, frozen, name, seed)

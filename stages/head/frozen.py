@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from stages.core.contract import InputContract
 from stages.core.fit import Step
 from stages.core.recipe import Recipe
-from stages.datasets._augment import augment, degrade
+from stages.datasets._augment import augment
 from stages.datasets._training import TrainingImages
 from stages.networks._files import WEIGHTS, Loaded, load_trunk
 
@@ -43,15 +43,18 @@ class Frozen:
         images: folder of the aligned set.
         recipe: settings of a head; its augmentation and resampler are used.
         device: of the trunk.
+        threads: that decode images.
     """
 
-    def __init__(self, source: Path, images: Path, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self, source: Path, images: Path, recipe: Recipe, device: torch.device, threads: int
+    ) -> None:
         loaded: Loaded = load_trunk(source)
         self.source = source
         self.contract: InputContract = loaded.contract
         self.embedding: int = loaded.params.embedding
         self.network = loaded.family.fold(loaded.network).to(device)
-        self.images = TrainingImages(images)
+        self.images = TrainingImages(images, threads)
         self.recipe = recipe
         self.device = device
         self.inputs = [self.images.index_file, source / WEIGHTS]
@@ -68,10 +71,10 @@ class Frozen:
     @torch.no_grad()
     def bodies(self, rows: np.ndarray, uniform: np.ndarray) -> Tensor:
         """Last map [B, C, H, W] of images `rows`, changed as numbers [B, DRAWS] say."""
-        pixels, _ = self.images.batch(rows)
-        pixels = degrade(pixels, uniform, self.recipe.augment, self.recipe.resampler)
+        how = self.recipe.augment
+        pixels, _ = self.images.batch(rows, uniform, how, self.recipe.resampler)
         batch = self.contract.normalise(torch.from_numpy(pixels).to(self.device))
-        batch = augment(batch, uniform, self.recipe.augment)
+        batch = augment(batch, uniform, how)
         return self.network.body(batch.contiguous(memory_format=torch.channels_last))
 
     @torch.no_grad()

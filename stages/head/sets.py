@@ -16,13 +16,13 @@ from torch import Tensor
 
 from stages.core.params import Section, parse
 from stages.core.seeding import derive
-from stages.datasets._augment import DRAWS, draws
+from stages.datasets._augment import DRAWS, OF_PHOTOGRAPH, draws
 from stages.head.frozen import Frozen, Task
 from stages.losses import adaface
 from stages.losses._classifier import Classifier
 
 IMAGES_A_BATCH = 64  # of the bank
-ANCHOR = slice(0, 2)  # of a sample's numbers: those that the low resolution is drawn from
+PHOTOGRAPH = list(OF_PHOTOGRAPH)  # of a sample's numbers: those that frames of a clip share
 
 
 def prepare_task(heads: Any, settings: Section, frozen: Frozen, name: str, seed: int) -> Task:
@@ -33,7 +33,7 @@ def prepare_task(heads: Any, settings: Section, frozen: Frozen, name: str, seed:
     build = {"shape": None, "embedding": frozen.embedding}
     head = heads.build(settings, **build).to(frozen.device).train()
     margin = adaface.build(parse(adaface.Params, settings.adaface, f"head.{name}.adaface"))
-    classifier = Classifier(frozen.embedding, frozen.images.classes, margin)
+    classifier = Classifier(frozen.embedding, frozen.images.classes, margin, initial="unit")
     classifier = classifier.to(frozen.device).train()
     sets = Sets(heads, settings, frozen, name, seed)
     bank = _bank(settings, frozen, name, seed) if settings.source == "cached" else None
@@ -74,7 +74,7 @@ class Sets:
 
     def draw(self, rows: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images [B, T] of the sets, place [B, T] of the first frame of each one's clip, and the
-        numbers [B, T, DRAWS] to augment by; frames of a clip share those of ANCHOR."""
+        numbers [B, T, DRAWS] to augment by; frames of a clip share those of PHOTOGRAPH."""
         size = random.Random(self._derive("size", epoch, rows)).randint(1, self.settings.largest)
         images, first = np.zeros((2, len(rows), size), np.int64)
         for b, row in enumerate(rows.tolist()):
@@ -86,7 +86,9 @@ class Sets:
                 start += clip.frames
         uniform = [draws(self.seed, f"{self.name} frame {t}", epoch, rows) for t in range(size)]
         uniform = np.stack(uniform, axis=1)
-        uniform[..., ANCHOR] = np.take_along_axis(uniform, first[..., None], axis=1)[..., ANCHOR]
+        uniform[..., PHOTOGRAPH] = np.take_along_axis(uniform, first[..., None], axis=1)[
+            ..., PHOTOGRAPH
+        ]
         return images, first, uniform
 
     def noise(self, heads: Any, rows: np.ndarray, epoch: int, shape: tuple[int, int]) -> Tensor:
@@ -107,6 +109,6 @@ def _bank(settings: Any, frozen: Frozen, name: str, seed: int) -> Tensor:
             for frame in range(frames):
                 uniform = draws(seed, f"head {name} view {view} frame {frame}", 0, rows)
                 anchor = draws(seed, f"head {name} view {view} frame 0", 0, rows)
-                uniform[:, ANCHOR] = anchor[:, ANCHOR]
+                uniform[:, PHOTOGRAPH] = anchor[:, PHOTOGRAPH]
                 bank[rows, view, frame] = frozen.embed(frozen.bodies(rows, uniform)).cpu()
     return bank

@@ -14,8 +14,7 @@ from stages.core.seeding import derive
 from stages.core.weights import load_weights
 from stages.datasets._augment import draws
 from stages.head.frozen import Frozen, Task
-
-CENTRES = "classifier.safetensors"
+from stages.networks._files import CENTRES
 
 
 def prepare_task(heads: Any, settings: Section, frozen: Frozen, name: str, seed: int) -> Task:
