@@ -1,7 +1,7 @@
 """IR-SE-50 and IR-SE-100 of MultiFace (Xu et al., 2021, arXiv 2101.09899), and IR-50 without SE.
 
 No BatchNorm between a unit's first convolution and its PReLU; squeeze-and-excitation at the end of
-each unit unless `squeeze` is off. Tensors are named as in MultiFace's published weights
+each unit unless `se` is off. Tensors are named as in MultiFace's published weights
 (`published_names`). MultiFace's network divides the embedding by its length; this one does not.
 """
 
