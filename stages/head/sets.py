@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stages.core.params import Section, parse
+from stages.core.params import Section
 from stages.core.seeding import derive
 from stages.datasets._augment import DRAWS, OF_PHOTOGRAPH, draws
 from stages.head.frozen import Frozen, Task
@@ -32,7 +32,7 @@ def prepare_task(heads: Any, settings: Section, frozen: Frozen, name: str, seed:
     """
     build = {"shape": None, "embedding": frozen.embedding}
     head = heads.build(settings, **build).to(frozen.device).train()
-    margin = adaface.build(parse(adaface.Params, settings.adaface, f"head.{name}.adaface"))
+    margin = adaface.build(adaface.Params(**settings.adaface.model_dump()))
     classifier = Classifier(frozen.embedding, frozen.images.classes, margin, initial="unit")
     classifier = classifier.to(frozen.device).train()
     sets = Sets(heads, settings, frozen, name, seed)

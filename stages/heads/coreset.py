@@ -4,8 +4,8 @@ FaceCoresetNet: Differentiable Coresets for Face Set Recognition (Shapira and Ke
 arXiv 2308.14075). K images are chosen by farthest-point selection; self-attention relates them,
 cross-attention lets them read the whole set, and their mean is the set's descriptor. Its direction
 and length are trained with AdaFace's margin. Names of all tensors are those of the published code.
-Published: AdamW, lr 1e-4 (gamma: no decay), weight decay 1e-3, a tenth after epoch 20, batch 20,
-gradient norm 1, K 3, sets of up to 20 images.
+Published: AdamW, lr 1e-4 (gamma: no decay), weight decay 1e-3, a tenth after epoch 20, 20 sets
+on each of two devices, gradient norm 1, K 3, sets of up to 20 images.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from stages.core.params import Section
 from stages.core.recipe import Recipe, Resampler
 from stages.heads._selection import farthest_points
 
@@ -43,6 +44,16 @@ DEAD = (
 )
 
 
+class AdaFace(Section):
+    """The margin that training sets are classified with, settings as in stages/losses/adaface.py;
+    the defaults are FaceCoresetNet's."""
+
+    scale: float = Field(48.0, gt=0)
+    margin: float = Field(0.8, ge=0)
+    concentration: float = Field(0.333, ge=0)
+    t_alpha: float = Field(0.01, gt=0, le=1)
+
+
 class Params(Recipe):
     """Recipe and settings of the network, its training sets and its loss; `batch` counts sets."""
 
@@ -57,7 +68,7 @@ class Params(Recipe):
     views: int = Field(4, ge=1)  # cached: clips embedded of each image
     largest: int = Field(20, ge=1)  # set; a batch's size is uniform in 1..largest
     clip_length: int = Field(3, ge=1)  # most frames made of one image
-    adaface: dict[str, Any] = {}  # settings of stages/losses/adaface.py; published: 48, 0.8, 0.333
+    adaface: AdaFace = AdaFace()
 
 
 class Clip(NamedTuple):
