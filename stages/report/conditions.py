@@ -11,22 +11,36 @@ from typing import Any
 import pandas as pd
 
 from stages.core.params import Section, parse
-from stages.descriptors import kappa, mean, norm
+from stages.descriptors import coreset, kappa, mean, norm, precision
 from stages.protocols import (
     all_pairs,
+    distractors,
     identification,
+    lowres,
     pairs,
     quality,
     surveillance,
     templates,
 )
-from stages.report.results import NATIVE, NATIVE_ROW, SETTING
+from stages.report.results import LIKELIHOOD, NATIVE, NATIVE_ROW, SETTING
 
 PROTOCOLS = {
     module.__name__.rpartition(".")[2]: module
-    for module in (all_pairs, identification, pairs, quality, surveillance, templates)
+    for module in (
+        all_pairs,
+        distractors,
+        identification,
+        lowres,
+        pairs,
+        quality,
+        surveillance,
+        templates,
+    )
 }
-DESCRIPTORS = {"mean": mean.Params, "norm": norm.Params, "kappa": kappa.Params}
+DESCRIPTORS = {
+    module.__name__.rpartition(".")[2]: module.Params
+    for module in (coreset, kappa, mean, norm, precision)
+}
 OF_A_BENCHMARK = ("protocol", "dataset")  # keys that are no options of the protocol
 DEFAULT_FOLDS = 10
 
@@ -67,6 +81,7 @@ def _pairs(options: pairs.Params, row: str, params: dict[str, Any]) -> tuple[str
         "angle": options.distance == "angle",
         "centred": options.centre,
     }
+    words["likelihood"] = row.startswith(LIKELIHOOD)
     return row, _joined(base, **words, **_resampled(row, params))
 
 
@@ -77,7 +92,18 @@ def _templates(options: templates.Params, row: str, params: dict[str, Any]) -> t
 def _identification(
     options: identification.Params, row: str, params: dict[str, Any]
 ) -> tuple[str, str]:
-    return _pooled(options.definition, options, row, params)
+    rule = options.definition
+    if rule == "iso" and options.threshold != "at_most":
+        rule += f"+{options.threshold}"
+    return _pooled(rule, options, row, params)
+
+
+def _lowres(options: lowres.Params, row: str, params: dict[str, Any]) -> tuple[str, str]:
+    return row, _joined("closed_set", flip=options.flip, **_resampled(row, params))
+
+
+def _distractors(options: distractors.Params, row: str, params: dict[str, Any]) -> tuple[str, str]:
+    return row, _joined("distractors", flip=options.flip, **_resampled(row, params))
 
 
 def _surveillance(
@@ -102,14 +128,14 @@ def _pooled(
     weighting = "unit" if name == "mean" else name
     if name == "mean" and given.unit == "media":
         weighting = "unit_media"
-    # With r1 = r2 the sum over both resolutions is twice the same vector.
-    mixes = bool(match) and options.fused and match["r1"] != match["r2"]
+    # With r1 = r2 the sum over both resolutions is the flip test.
+    mixed = bool(match) and options.fused and match["r1"] != match["r2"]
     protocol = _joined(
         rule,
-        fused=mixes,
-        flip=given.flip,
+        mixed=mixed,
+        flip=getattr(given, "flip", False) and not mixed,
         **{weighting: True},
-        media=given.media and weighting != "unit_media",
+        media=getattr(given, "media", False) and weighting != "unit_media",
         detector=getattr(given, "detector", False),
         **_resampled(row, params),
     )
@@ -132,6 +158,8 @@ def _joined(rule: str, **words: bool) -> str:
 
 
 WORDS: dict[str, Words] = {
+    "distractors": _distractors,
+    "lowres": _lowres,
     "pairs": _pairs,
     "templates": _templates,
     "identification": _identification,

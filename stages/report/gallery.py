@@ -16,6 +16,7 @@ from stages.report.results import NATIVE, UPSAMPLED
 SPOKEN_RATE = 0.01  # false match rate at which the words beside a curve read it
 SPOKEN_FPIR = 0.1
 SYSTEMS = ("branch", UPSAMPLED)
+PAIRS_A_ROW, FACES_A_ROW = 3, 8
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def face_pictures(
             half = len(rows) // 2
             if not half:
                 continue
-            figure = pictures.faces([image(row) for row in rows], values[rows], half)
+            texts = [f"{value:.4g}" for value in values[rows]]
+            figure = pictures.faces([image(row) for row in rows], texts, half)
             found[f"faces_{quality.key}_{side}"] = Picture(
                 f"{quality.name}, {side} px: best above, worst below",
                 f"The {half} faces of highest {quality.name} at {side} px "
@@ -90,6 +92,56 @@ def face_pictures(
                 pictures.png(figure),
             )
     return found
+
+
+def hardest_pictures(
+    benchmark: str, row: str, pairs: pd.DataFrame, image: Callable[[int], np.ndarray]
+) -> dict[str, Picture]:
+    """`hardest_<kind>_<benchmark>`: genuine pairs of low and impostor pairs of high score.
+
+    Args:
+        row: whose pairs are shown.
+        pairs: columns benchmark, row, kind, score, first, second (rows of the aligned index).
+        image: row -> uint8 RGB image.
+    """
+    found = {}
+    mine = pairs[(pairs["benchmark"] == benchmark) & (pairs["row"] == row)]
+    mine = mine[(mine["first"] >= 0) & (mine["second"] >= 0)]
+    for kind, what in (("genuine", "one person, least alike"),
+                       ("impostor", "two people, most alike")):  # fmt: skip
+        some = mine[mine["kind"] == kind]
+        if not len(some):
+            continue
+        shown = [(image(a), image(b)) for a, b in zip(some["first"], some["second"], strict=True)]
+        texts = [f"{score:.3f}" for score in some["score"]]
+        found[f"hardest_{kind}_{benchmark}"] = Picture(
+            f"Hardest {kind} pairs ({what}) and their scores, {row}",
+            f"The {len(some)} {kind} pairs of {benchmark} that {row} finds hardest, "
+            f"of scores {', '.join(texts)}.",
+            pictures.png(pictures.face_pairs(shown, texts, min(len(some), PAIRS_A_ROW))),
+        )
+    return found
+
+
+def failure_pictures(
+    benchmark: str, row: str, people: pd.DataFrame, image: Callable[[int], np.ndarray]
+) -> dict[str, Picture]:
+    """`failures_<benchmark>`: the people most of whose genuine pairs are missed.
+
+    Args:
+        row: that misses them.
+        people: columns benchmark, row, person, missed, pairs, image (row of the aligned index).
+        image: row -> uint8 RGB image.
+    """
+    mine = people[(people["benchmark"] == benchmark) & (people["row"] == row)]
+    mine = mine[mine["image"] >= 0]
+    if not len(mine):
+        return {}
+    texts = [f"{m} of {n}" for m, n in zip(mine["missed"], mine["pairs"], strict=True)]
+    figure = pictures.faces([image(k) for k in mine["image"]], texts, min(len(mine), FACES_A_ROW))
+    title = f"People who fail most: genuine pairs missed at a false match rate of 1 %, {row}"
+    alt = f"{title}, {benchmark}, a face of each: {', '.join(texts)}."
+    return {f"failures_{benchmark}": Picture(title, alt, pictures.png(figure))}
 
 
 def _roc_words(curves: pd.DataFrame) -> str:
@@ -112,8 +164,8 @@ def _open_set_words(curves: pd.DataFrame) -> str:
     return f"Share found at a false positive rate of at most 10 %: {_listed(reached)}"
 
 
-def _reject_words(curves: pd.DataFrame) -> str:
-    ends = curves.sort_values("reject").groupby("row", sort=False)["fnmr"].agg(["first", "last"])
+def _edc_words(curves: pd.DataFrame) -> str:
+    ends = curves.sort_values("discard").groupby("row", sort=False)["fnmr"].agg(["first", "last"])
     return "From the first to the last point: " + ", ".join(
         f"{row} {100 * first:.1f} % to {100 * last:.1f} %" for row, first, last in ends.itertuples()
     )
@@ -152,6 +204,6 @@ KINDS = {
     "det": (pictures.det, "DET on probit axes: lower is better", _det_words),
     "cmc": (pictures.cmc, "CMC: mates found within a rank", _cmc_words),
     "open_set": (pictures.open_set, "Open-set search: TPIR over FPIR", _open_set_words),
-    "reject": (pictures.reject, "FNMR at FMR 1e-3 as pairs are refused", _reject_words),
+    "edc": (pictures.edc, "EDC: FNMR as the least trusted pairs are discarded", _edc_words),
     "scores": (_scores, "Scores, each row scaled to its own peak", _score_words),
 }

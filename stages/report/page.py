@@ -15,11 +15,13 @@ from stages.report import published, results
 from stages.report.conditions import about, with_conditions
 from stages.report.gallery import Picture
 from stages.report.pairing import pair
-from stages.report.provenance import provenance
+from stages.report.provenance import measured_from, overlaps, provenance
 from stages.report.quality import Quality
+from stages.report.replicates import NO_DIFFERENCE, Cell, Difference, Sample, difference
 
 TEMPLATES = Path(__file__).parent
 FEW = "fewer than"  # how evaluate marks an interval that rests on few errors
+Samples = dict[tuple[str, str, str], Sample]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Report:
     Attributes:
         params: params.yaml.
         cells: as `results.read_results` gives them.
+        samples: (benchmark, row, metric) -> replicates.
         headline: benchmark -> its headline cell.
         maps: benchmark -> its heat maps.
         curves: benchmark -> its other pictures.
@@ -38,6 +41,7 @@ class Report:
 
     params: dict[str, Any]
     cells: pd.DataFrame
+    samples: Samples
     headline: dict[str, Any]
     maps: dict[str, list[Picture]] = field(default_factory=dict)
     curves: dict[str, list[Picture]] = field(default_factory=dict)
@@ -48,41 +52,47 @@ class Report:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One setting: the branch beside the trunk on upsampled images, cells or None."""
+    """One setting: the branch beside the trunk on upsampled images, cells or None.
+
+    Attributes:
+        change: branch minus upsampled.
+    """
 
     setting: str
     branch: Any
     upsampled: Any
-
-    @property
-    def difference(self) -> float:
-        """Branch minus upsampled; NaN if either is not measured."""
-        if self.branch is None or self.upsampled is None:
-            return math.nan
-        return self.branch.value - self.upsampled.value
-
-    @property
-    def apart(self) -> bool:
-        """The two 95 % intervals share no value."""
-        if self.branch is None or self.upsampled is None:
-            return False
-        return self.branch.low > self.upsampled.high or self.upsampled.low > self.branch.high
+    change: Difference = NO_DIFFERENCE
 
 
-def comparisons(cells: pd.DataFrame) -> list[Comparison]:
+def comparisons(cells: pd.DataFrame, samples: Samples) -> list[Comparison]:
     """`cells` of one benchmark and metric as one Comparison a setting, in their order."""
     by_row = {cell.row: cell for cell in cells.itertuples(index=False)}
     matches = [results.SETTING.fullmatch(row) for row in by_row]
     settings = dict.fromkeys(f"{m['r1']}&{m['r2']}" for m in matches if m)
-    return [Comparison(s, by_row.get(s), by_row.get(f"{results.UPSAMPLED} {s}")) for s in settings]
+    compared = []
+    for setting in settings:
+        both = by_row.get(setting), by_row.get(f"{results.UPSAMPLED} {setting}")
+        change = NO_DIFFERENCE
+        if None not in both:
+            branch, upsampled = (
+                Cell(c.value, c.low, c.high, samples[c.benchmark, c.row, c.metric]) for c in both
+            )
+            change = difference(upsampled, branch)
+        compared.append(Comparison(setting, *both, change))
+    return compared
+
+
+def beside_published(report: Report) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The papers' cells, the measured ones with how they were measured, and those that pair."""
+    table = published.read_published()
+    measured = results.with_family_means(with_conditions(report.cells, report.params))
+    return table, measured, pair(measured, table)
 
 
 def render(report: Report) -> str:
     """The page as one self-contained HTML document."""
     params = report.params
-    table = published.read_published()
-    measured = results.with_family_means(with_conditions(report.cells, params))
-    paired = pair(measured, table)
+    table, measured, paired = beside_published(report)
     words = dict(zip(zip(measured["benchmark"], measured["row"], strict=True),
                      measured["protocol"], strict=True))  # fmt: skip
     benchmarks = [_benchmark(report, name, words) for name in params["benchmarks"]]
@@ -104,7 +114,7 @@ def render(report: Report) -> str:
         "paired": list(paired.itertuples()),
         "cells": int(table["value"].notna().sum()),
         "needs": published.needs(table, set(measured["benchmark"])),
-        "provenance": provenance(params),
+        "provenance": provenance(params) + overlaps(params),
     }
     return _environment().get_template("page.html.j2").render(context)
 
@@ -123,7 +133,7 @@ def _benchmark(report: Report, name: str, words: dict[tuple[str, str], str]) -> 
     metric = headline.metric
     mine = report.cells[report.cells["benchmark"] == name]
     chosen = mine[mine["metric"] == metric]
-    compared = comparisons(chosen)
+    compared = comparisons(chosen, report.samples)
     shown = {row for line in compared for row in _rows_of(line)}
     return {
         "name": name,
@@ -142,6 +152,7 @@ def _benchmark(report: Report, name: str, words: dict[tuple[str, str], str]) -> 
         },
         "few": any(FEW in method for method in mine["method"]),
         "methods": _methods(mine["method"]),
+        "from": measured_from(name),
         "maps": report.maps.get(name, []),
         "pictures": report.curves.get(name, []),
     }

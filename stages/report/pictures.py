@@ -138,13 +138,14 @@ def cmc(curves: pd.DataFrame) -> Figure:
     return figure
 
 
-def reject(curves: pd.DataFrame) -> Figure:
-    """Errors that remain when the least trusted pairs are refused: columns row, reject, fnmr."""
+def edc(curves: pd.DataFrame) -> Figure:
+    """Errors that remain as the least trusted pairs are discarded: columns row, discard, fnmr."""
     with mpl.rc_context(STYLE):
         figure, axes = _figure()
         for row, curve in curves.groupby("row", sort=False):
-            axes.plot(curve["reject"], curve["fnmr"], label=row, **_line(row, curves))
-        axes.set(xlim=(0, 1), xlabel="share of pairs refused", ylabel="false non-match rate")
+            axes.step(curve["discard"], curve["fnmr"], where="post", label=row,
+                      **_line(row, curves))  # fmt: skip
+        axes.set(xlim=(0, 1), xlabel="share of pairs discarded", ylabel="false non-match rate")
         axes.set_ylim(bottom=0)
         _legend(axes)
     return figure
@@ -183,24 +184,36 @@ def scores(histograms: pd.DataFrame, rows: Sequence[str]) -> Figure:
     return figure
 
 
-def faces(images: Sequence[np.ndarray], values: Sequence[float], split: int) -> Figure:
-    """Two rows of faces with their quality below: the first `split` of `images`, then the rest.
+def faces(images: Sequence[np.ndarray], texts: Sequence[str], columns: int) -> Figure:
+    """A sheet of faces with a line below each.
 
     Args:
-        images: uint8 RGB [h, w, 3] of any size, the best faces first, then the worst.
-        values: quality of each.
-        split: how many belong to the upper row.
+        images: uint8 RGB [h, w, 3] of any size, row by row.
+        texts: of each.
+        columns: faces in a row of the sheet.
     """
-    rows = -(-len(images) // split)
-    wide, high = FACE + GAP, FACE + LABEL
-    sheet = np.full((rows * high, split * wide, 3), 255, np.uint8)
+    return _sheet([[image] for image in images], texts, columns)
+
+
+def face_pairs(
+    pairs: Sequence[tuple[np.ndarray, np.ndarray]], texts: Sequence[str], columns: int
+) -> Figure:
+    """A sheet of pairs of faces side by side, with a line below each pair; as `faces`."""
+    return _sheet(pairs, texts, columns)
+
+
+def _sheet(groups: Sequence[Sequence[np.ndarray]], texts: Sequence[str], columns: int) -> Figure:
+    rows, side = -(-len(groups) // columns), len(groups[0]) * FACE
+    wide, high = side + GAP, FACE + LABEL
+    sheet = np.full((rows * high, columns * wide, 3), 255, np.uint8)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(sheet.shape[1] / DPI, sheet.shape[0] / DPI))
-        for place, (image, value) in enumerate(zip(images, values, strict=True)):
-            top, left = place // split * high, place % split * wide
-            sheet[top : top + FACE, left : left + FACE] = _fitted(image)
-            x, y = (left + FACE / 2) / sheet.shape[1], 1 - (top + FACE + 4) / sheet.shape[0]
-            figure.text(x, y, f"{value:.4g}", ha="center", va="top", color=INK)
+        for place, (images, text) in enumerate(zip(groups, texts, strict=True)):
+            top, left = place // columns * high, place % columns * wide
+            for k, image in enumerate(images):
+                sheet[top : top + FACE, left + k * FACE : left + (k + 1) * FACE] = _fitted(image)
+            x, y = (left + side / 2) / sheet.shape[1], 1 - (top + FACE + 4) / sheet.shape[0]
+            figure.text(x, y, text, ha="center", va="top", color=INK)
         figure.figimage(sheet)
     return figure
 

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.errors import InputError
+from stages.core.index import Index, read_index
 from stages.core.weights import read_header
 
 ALIGNED = Path("data/align")
+METRICS = Path("metrics/evaluate")
+NAMES_PEOPLE = "folder"  # format whose records are person/image
 MODELS = Path("models")
 CHOICES = (
     "dataset",
@@ -52,6 +55,51 @@ def index_hash(image_set: str) -> str:
     if not path.is_file():
         raise InputError(path, "file not found", f"run the stage align of {image_set}")
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def measured_from(benchmark: str) -> list[tuple[str, str]]:
+    """(what, value) lines of one benchmark: its data by their hashes, options, seed, replicates."""
+    path = METRICS / f"{benchmark}.intervals.json"
+    try:
+        given = json.loads(path.read_text())["provenance"]
+    except (OSError, ValueError, KeyError):
+        remedy = "run the stage evaluate of this benchmark"
+        raise InputError(path, "no provenance there", remedy) from None
+    return [(name, _text(value)) for name, value in given.items()]
+
+
+def overlaps(params: dict[str, Any]) -> list[tuple[str, str]]:
+    """(what, value) lines: what each test set shares with the training set.
+
+    Images are the same if their bytes are, people if both sets name them: a folder a person.
+    """
+    train = params["dataset"]
+    images, people = _images(train), _people(train, params)
+    lines = []
+    for name in params["test_sets"]:
+        shared = len(images & _images(name))
+        text = f"{shared} images" if shared else "no image"
+        named = _people(name, params)
+        if people is None or named is None:
+            text += "; people are not known by name"
+        else:
+            text += f"; {len(people & named)} of {len(named)} people of {name}"
+        lines.append((f"shared by {train} and {name}", text))
+    return lines
+
+
+def _images(image_set: str) -> set[str]:
+    return set(_index(image_set).sha1.tolist())
+
+
+def _people(image_set: str, params: dict[str, Any]) -> set[str] | None:
+    if params.get("datasets", {}).get(image_set, {}).get("format") != NAMES_PEOPLE:
+        return None
+    return {source.rpartition("/")[0] for source in _index(image_set).source.tolist()}
+
+
+def _index(image_set: str) -> Index:
+    return read_index(ALIGNED / image_set / "index.parquet")
 
 
 def _contract(weights: Path) -> list[tuple[str, str]]:

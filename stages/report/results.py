@@ -24,6 +24,7 @@ NATIVE = 112  # pixels; side of an aligned crop
 NATIVE_ROW = f"{NATIVE}&{NATIVE}"  # both images at full size: the trunk alone
 UPSAMPLED = "upsampled"
 PIXELS = "pixels"
+LIKELIHOOD = "likelihood"
 SETTING = re.compile(rf"(?P<system>{UPSAMPLED} )?(?P<r1>\d+)&(?P<r2>\d+)")
 
 WORD_AND_NUMBER = re.compile(r"(\D*)(\d*)")
@@ -32,8 +33,12 @@ CURVE_COLUMNS = {
     "det": ["row", "fmr", "fnmr"],
     "cmc": ["row", "rank", "rate"],
     "open_set": ["row", "fpir", "tpir"],
-    "reject": ["row", "reject", "fnmr"],
+    "edc": ["row", "discard", "fnmr"],
     "scores": ["row", "kind", "score", "count"],
+}
+FACE_COLUMNS = {  # tables of images, rows of the aligned index
+    "hardest": ["row", "kind", "score", "first", "second"],
+    "failures": ["row", "person", "missed", "pairs", "image"],
 }
 # Means of several packs that papers report as one number; measured once all packs are.
 FAMILIES = {
@@ -162,9 +167,9 @@ def heat_maps(cells: pd.DataFrame, metrics: dict[str, str]) -> pd.DataFrame:
 def read_curves(benchmarks: Iterable[str], kind: str, folder: Path = CURVES) -> pd.DataFrame:
     """The curves `kind` of the benchmarks that have them, one below the other.
 
-    Columns: benchmark, then CURVE_COLUMNS[kind]. Raise InputError if a file lacks one of them.
+    Columns: benchmark, then those of `kind`. Raise InputError if a file lacks one of them.
     """
-    columns = CURVE_COLUMNS[kind]
+    columns = (CURVE_COLUMNS | FACE_COLUMNS)[kind]
     parts = []
     for name in benchmarks:
         path = folder / name / f"{kind}.csv"

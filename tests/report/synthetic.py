@@ -41,9 +41,28 @@ def write_results(
         }
         for row, values in metrics.items()
     }
-    (folder / "metrics/evaluate").mkdir(parents=True, exist_ok=True)
-    (folder / f"metrics/evaluate/{name}.json").write_text(json.dumps({name: metrics}))
-    (folder / f"metrics/evaluate/{name}.intervals.json").write_text(json.dumps({name: intervals}))
+    target = folder / "metrics/evaluate"
+    target.mkdir(parents=True, exist_ok=True)
+    (target / f"{name}.json").write_text(json.dumps({name: metrics}))
+    given = {"images": f"{name}, index sha256 0123", "protocol": "pairs", "seed": 0}
+    (target / f"{name}.intervals.json").write_text(
+        json.dumps({name: intervals, "provenance": given})
+    )
+    write_replicates(target / f"{name}.replicates.npz", metrics, half)
+
+
+def write_replicates(path: Path, metrics: dict[str, dict[str, float]], half: float) -> None:
+    """Replicates of 20 people: what all rows share, and a tenth of that of each row's own."""
+    random = np.random.default_rng(0)
+    shared = random.normal(size=400)
+    samples, drawn = {}, {}
+    for row, values in metrics.items():
+        for metric, value in values.items():
+            name = f"{row}/{metric}"
+            noise = shared + 0.1 * random.normal(size=400)
+            samples[name] = (value + half / 2.1 * noise).astype(np.float32)
+            drawn[name] = ["20 people", 20, False]
+    np.savez(path, about=json.dumps({"drawn": drawn}), **samples)
 
 
 def write_verification(folder: Path, name: str, seed: int) -> None:
@@ -71,6 +90,13 @@ def write_verification(folder: Path, name: str, seed: int) -> None:
                for rate in RATES},
         }  # fmt: skip
     write_results(folder, name, metrics, half=0.012)
+    tables["hardest"] = [
+        pd.DataFrame({"row": "112&112", "kind": kind, "score": [0.1, 0.2], "first": [0, 1],
+                      "second": [2, last]})
+        for kind, last in (("genuine", 3), ("impostor", -1))
+    ]  # fmt: skip
+    columns = {"row": "112&112", "person": [4, 7], "missed": [5, 1], "pairs": 6, "image": [0, 1]}
+    tables["failures"] = [pd.DataFrame(columns)]
     _write_curves(folder, name, tables)
 
 

@@ -18,6 +18,7 @@ PROTOCOL_OF = {
     "far_nearest": "templates",
     "merged": "identification",
     "survface_grid": "surveillance",
+    "closed_set": "lowres",
 }
 
 
@@ -45,6 +46,7 @@ def test_the_settings_given_for_a_published_protocol_measure_it(name: str) -> No
     settings = SETTINGS[name]
     entry = {"protocol": PROTOCOL_OF[name.split("+")[0]], **settings["benchmark"]}
     row = "7&7" if "extract" in settings else "112&112"
+    row = "112&7" if "mixed" in name else row
     extract = settings.get("extract", {})
     assert conditions(entry, row, settings.get("descriptors"), **extract) == (row, name)
 
@@ -63,10 +65,24 @@ def test_the_rule_for_the_threshold_is_part_of_the_words() -> None:
     assert conditions({"protocol": "pairs", "folds": 5}, "112&112")[1] == "5fold+flip"
 
 
-def test_fusing_two_resolutions_counts_only_where_they_differ() -> None:
-    entry = {"protocol": "templates", "fused": True}
-    assert "fused" in conditions(entry, "112&7")[1].split("+")
-    assert "fused" not in conditions(entry, "7&7")[1].split("+")
+def test_mixing_two_resolutions_counts_only_where_they_differ() -> None:
+    entry = {"protocol": "templates", "fused": True, "pick": "nearest"}
+    mean = {"mean": {"detector": True}}
+    mixed = "far_nearest+mixed+unit+media+detector+opencv_linear"
+    assert conditions(entry, "112&7", mean, "opencv_linear") == ("112&7", mixed)
+    assert "mixed" not in conditions(entry, "7&7")[1].split("+")
+    assert "flip" in conditions(entry, "7&7")[1].split("+")
+
+
+def test_searches_and_likelihoods_say_what_they_are() -> None:
+    assert conditions({"protocol": "lowres"}, "112&112")[1] == "closed_set+flip"
+    assert conditions({"protocol": "distractors"}, "112&112")[1] == "distractors+flip"
+    rule = {"protocol": "identification", "threshold": "truncated"}
+    assert conditions(rule, "norm")[1].startswith("iso+truncated+flip+norm")
+    assert conditions({"protocol": "pairs"}, "likelihood scf")[1] == "tenfold+flip+likelihood"
+    templates = conditions({"protocol": "templates"}, "likelihood scf")
+    assert templates == ("likelihood scf", "far_at_most+likelihood")
+    assert conditions({"protocol": "templates"}, "coreset")[1] == "far_at_most+coreset"
 
 
 def test_the_resampler_counts_where_an_image_is_not_full_size() -> None:

@@ -31,7 +31,7 @@ PERFECT = {
     "det": table(fmr=[0.0, 0.0, 1.0], fnmr=[1.0, 0.0, 0.0]),
     "cmc": table(rank=[1], rate=[1.0]),
     "open_set": table(fpir=[0.0, 1.0], tpir=[1.0, 1.0]),
-    "reject": table(reject=[0.0], fnmr=[0.0]),
+    "edc": table(discard=[0.0], fnmr=[0.0]),
     "scores": table(kind=["genuine", "impostor"], score=[0.5, 0.5], count=[3, 0]),
 }
 

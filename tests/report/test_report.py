@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from stages.core.errors import InputError
 from stages.report.__main__ import main
 from stages.report.page import comparisons, count, percent, points
+from stages.report.replicates import read_replicates
 from stages.report.results import read_results
 from tests.report.synthetic import write_project, write_results
 
@@ -44,13 +47,15 @@ def hashes(folder: Path) -> dict[str, str]:
 
 def test_outputs_are_all_there(project: Path) -> None:
     names = set(hashes(project / "plots/report"))
-    assert {
-        f"{kind}.csv" for kind in ("roc", "det", "cmc", "open_set", "scores", "heatmap")
+    assert {f"{kind}.csv" for kind in ("roc", "det", "cmc", "open_set", "scores", "heatmap")} | {
+        "tables.md",
+        "tables.tex",
     } < names
     pictures = {
         "roc_people_pairs", "det_people_pairs", "scores_people_pairs", "cmc_people_1toN",
         "open_set_people_native", "heatmap_people_pairs_branch", "heatmap_people_pairs_upsampled",
         "faces_norm_trunk_112", "faces_norm_branch_7", "faces_kappa_scf_112",
+        "hardest_genuine_people_pairs", "hardest_impostor_people_pairs", "failures_people_pairs",
     }  # fmt: skip
     assert {f"pictures/{name}.png" for name in pictures} < names
 
@@ -97,6 +102,8 @@ def test_the_page_has_values_intervals_and_differences(html: str, project: Path)
     assert f"<b>{100 * upsampled:.2f}</b>" in line
     assert f"+{100 * (branch - upsampled):.2f}" in line
     assert ">600<" in line
+    paired = re.search(r"\+[\d.]+ <span class=\"ci\">\+([\d.]+) to \+([\d.]+)</span>", line)
+    assert float(paired[1]) < 100 * (branch - upsampled) < float(paired[2])
 
 
 def test_the_page_names_data_and_seed_but_no_date(html: str, project: Path) -> None:
@@ -104,6 +111,29 @@ def test_the_page_names_data_and_seed_but_no_date(html: str, project: Path) -> N
     assert hashlib.sha256(index).hexdigest() in html
     assert '<th scope="row">seed</th><td><code>0</code>' in html
     assert not re.search(r"20[2-9]\d-\d\d-\d\d", html)
+
+
+def test_every_benchmark_says_what_it_was_measured_from(html: str) -> None:
+    assert "<code>people_pairs, index sha256 0123</code>" in html
+    assert '<th scope="row">shared by people and people</th><td><code>8 images; ' in html
+
+
+def test_tables_for_papers(project: Path) -> None:
+    measured = json.loads((project / MEASURED).read_text())["people_pairs"]["112&7"]["accuracy"]
+    text = f"{100 * measured:.2f} [{100 * (measured - 0.012):.2f}, {100 * (measured + 0.012):.2f}]"
+    markdown = (project / "plots/report/tables.md").read_text()
+    line = next(x for x in markdown.splitlines() if x.startswith("| 112&7 |") and text in x)
+    head = next(x for x in markdown.splitlines() if x.startswith("| row | accuracy |"))
+    assert line.count("|") == head.count("|")
+    latex = (project / "plots/report/tables.tex").read_text()
+    assert f"112\\&7 & {text} &" in latex
+    assert latex.count("\\begin{tabular}") == latex.count("\\bottomrule") == 3
+
+
+def test_the_stage_starts_without_pandas_and_matplotlib() -> None:
+    code = "import stages.report.__main__, sys; print({'pandas', 'matplotlib'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"
 
 
 def test_a_benchmark_taken_out_of_the_list_is_gone(
@@ -149,13 +179,21 @@ def test_a_missing_benchmark_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not Path("plots/report").exists()
 
 
-def test_intervals_that_share_no_value_are_apart(tmp_path: Path) -> None:
-    values = {"112&7": 0.80, "upsampled 112&7": 0.75, "7&7": 0.70, "upsampled 7&7": 0.69}
+def test_a_difference_has_an_interval_of_its_own(tmp_path: Path) -> None:
+    """Intervals of 2 points around 80 and 79 overlap, but the same people are hard for both."""
+    values = {"112&7": 0.80, "upsampled 112&7": 0.79, "7&7": 0.70}
     write_results(tmp_path, "b", {r: {"accuracy": v} for r, v in values.items()}, 0.02)
-    wide, narrow = comparisons(read_results(["b"], tmp_path / "metrics/evaluate"))
-    assert (wide.setting, wide.apart) == ("112&7", True)
-    assert (narrow.setting, narrow.apart) == ("7&7", False)
-    assert wide.difference == pytest.approx(0.05)
+    folder = tmp_path / "metrics/evaluate"
+    cells, samples = read_results(["b"], folder), read_replicates(["b"], folder)
+    both, alone = comparisons(cells, samples)
+    assert (both.setting, both.change.sure, both.change.paired) == ("112&7", True, True)
+    assert both.change.value == pytest.approx(0.01)
+    # the rows' own noise: a tenth of 0.02 / 2.1 each, t of 19 people 2.093, 20 / 19 for the sample
+    half = 2.093 * np.sqrt(2 * 20 / 19) * 0.1 * 0.02 / 2.1
+    assert both.change.high - 0.01 == pytest.approx(half, rel=0.1)
+    assert both.change.low + both.change.high == pytest.approx(0.02)
+    assert (alone.setting, alone.change.sure) == ("7&7", False)
+    assert np.isnan(alone.change.value)
 
 
 def test_numbers_as_text() -> None:

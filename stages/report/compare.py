@@ -1,0 +1,142 @@
+"""Two revisions side by side: every row's headline metric, the difference, and its interval.
+
+`python -m stages.report compare REV_A REV_B` prints a Markdown table. A revision is what git or
+`dvc exp` calls one, or `workspace`. Replicates come out of DVC's cache; nothing is evaluated.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stages.core.errors import InputError
+from stages.core.params import section
+from stages.report.params import Headline, Params
+from stages.report.replicates import Cell, Difference, difference, parse_replicates
+
+WORKSPACE = "workspace"
+ENDS = ("value", "low", "high")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of one benchmark in both revisions."""
+
+    benchmark: str
+    row: str
+    metric: str
+    first: float
+    second: float
+    change: Difference
+
+
+class Revision:
+    """The files of a revision, from git or from DVC's cache.
+
+    Args:
+        name: as the user gave it. Raise InputError if it names no revision.
+    """
+
+    def __init__(self, name: str) -> None:
+        from dvc.api import DVCFileSystem
+        from dvc.exceptions import DvcException
+        from dvc.repo import Repo
+        from dvc.scm import RevError, resolve_rev
+
+        self.name, self._missing = name, (OSError, DvcException)
+        if name == WORKSPACE:
+            self.commit, self._files = WORKSPACE, None
+            return
+        try:
+            with Repo() as repo:
+                self.commit = resolve_rev(repo.scm, name)
+        except (DvcException, RevError) as fault:
+            remedy = "give a commit, branch or tag, an experiment, or workspace"
+            raise InputError(name, f"is no revision ({fault})", remedy) from None
+        self._files = DVCFileSystem(rev=self.commit)
+
+    def read(self, path: str) -> bytes:
+        """Raise InputError if the revision or the cache has no such file."""
+        try:
+            return Path(path).read_bytes() if self._files is None else self._files.read_bytes(path)
+        except self._missing as fault:
+            remedy = "dvc pull, or dvc repro in that revision and commit dvc.lock"
+            raise InputError(path, f"{self.name} has it not ({fault})", remedy) from None
+
+    def cells(self, benchmark: str) -> dict[tuple[str, str], Cell]:
+        """(row, metric) -> cell."""
+        folder = f"metrics/evaluate/{benchmark}"
+        intervals = json.loads(self.read(f"{folder}.intervals.json"))[benchmark]
+        samples = parse_replicates(io.BytesIO(self.read(f"{folder}.replicates.npz")))
+        return {
+            (row, metric): Cell(*(_number(cell[k]) for k in ENDS), samples[row, metric])
+            for row, metrics in intervals.items()
+            for metric, cell in metrics.items()
+        }
+
+    def params(self) -> dict[str, Any]:
+        import yaml
+
+        return yaml.safe_load(self.read("params.yaml"))
+
+
+def main(revision_a: str, revision_b: str) -> None:
+    """Compare two revisions by the headline metric of every benchmark that both have."""
+    first, second = Revision(revision_a), Revision(revision_b)
+    print(table(first, second, compare(first, second)))
+
+
+def compare(first: Revision, second: Revision) -> list[Line]:
+    """A line a row that both revisions measured. Raise InputError if they share no benchmark."""
+    theirs, ours = first.params(), second.params()
+    shared = [name for name in ours["benchmarks"] if name in theirs["benchmarks"]]
+    if not shared:
+        raise InputError("params.yaml", "the revisions share no benchmark", "choose two that do")
+    headline = section("report", Params).headline  # as the workspace names it
+    lines = []
+    for name in shared:
+        before, after = first.cells(name), second.cells(name)
+        cells = [cell for cell in before if cell in after]
+        wanted = headline.get(ours["benchmarks"][name]["protocol"], Headline()).metrics
+        known = dict.fromkeys(metric for _, metric in cells)
+        metric = next((m for m in wanted if m in known), next(iter(known), None))
+        lines += [
+            Line(name, row, metric, before[row, metric].value, after[row, metric].value,
+                 difference(before[row, metric], after[row, metric]))
+            for row, of in cells if of == metric
+        ]  # fmt: skip
+    return lines
+
+
+def table(first: Revision, second: Revision, lines: list[Line]) -> str:
+    """Markdown, in % and percentage points."""
+    head = [
+        f"A: {first.name} ({first.commit[:9]}), B: {second.name} ({second.commit[:9]}). In %, "
+        "differences in points with 95 % intervals; * the interval leaves out 0.",
+        "",
+        "| benchmark | row | metric | A | B | B - A | interval |",
+        "| --- | --- | --- | ---: | ---: | ---: | --- |",
+    ]
+    rows = [
+        f"| {x.benchmark} | {x.row} | {x.metric} | {100 * x.first:.2f} | {100 * x.second:.2f} "
+        f"| {100 * x.change.value:+.2f}{'*' if x.change.sure else ''} | {_interval(x.change)} |"
+        for x in lines
+    ]
+    if not all(x.change.paired for x in lines):
+        rows += ["", "Unpaired: the revisions redraw other people, or from another seed."]
+    return "\n".join(head + rows)
+
+
+def _interval(change: Difference) -> str:
+    if math.isnan(change.low):
+        return "–"
+    ends = f"{100 * change.low:+.2f} to {100 * change.high:+.2f}"
+    return ends if change.paired else f"{ends}, unpaired"
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

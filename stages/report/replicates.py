@@ -1,0 +1,112 @@
+"""Differences between two measured cells, and their paired intervals.
+
+Two rows, or two revisions, that were measured on the same people are hard or easy for the same of
+them. Where both had the same people redrawn in the same replicates, the replicates are subtracted,
+and the interval is that of the difference; it is far narrower than two intervals side by side.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+
+from stages.core.errors import InputError
+from stages.protocols._bootstrap import paired_interval
+
+METRICS = Path("metrics/evaluate")
+
+
+class Sample(NamedTuple):
+    """A cell's replicates, float32 [n], and what was redrawn for them (see `Drawn`)."""
+
+    values: np.ndarray
+    key: str
+    number: int
+    folds: bool
+
+
+class Cell(NamedTuple):
+    """A measured cell.
+
+    Attributes:
+        value, low, high: the number and its own interval.
+        sample: its replicates.
+    """
+
+    value: float
+    low: float
+    high: float
+    sample: Sample
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of two cells, with its 95 % interval.
+
+    Attributes:
+        value, low, high: second minus first.
+        paired: both redraw the same people; otherwise the interval takes them as independent.
+    """
+
+    value: float
+    low: float
+    high: float
+    paired: bool
+
+    @property
+    def sure(self) -> bool:
+        """The interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+
+NO_DIFFERENCE = Difference(math.nan, math.nan, math.nan, paired=False)
+
+
+def difference(first: Cell, second: Cell) -> Difference:
+    """Second minus first.
+
+    Cells that are not paired are taken as independent; the interval is then made of their own ones
+    (Zou and Donner, Stat. Med. 27, 2008, "MOVER").
+    """
+    value = second.value - first.value
+    a, b = first.sample, second.sample
+    if a.key == b.key and len(a.values) == len(b.values):
+        samples = b.values.astype(np.float64) - a.values
+        return Difference(value, *paired_interval(value, samples, a.number, a.folds), paired=True)
+    below = math.hypot(second.value - second.low, first.high - first.value)
+    above = math.hypot(second.high - second.value, first.value - first.low)
+    return Difference(value, value - below, value + above, paired=False)
+
+
+def read_replicates(
+    benchmarks: Iterable[str], folder: Path = METRICS
+) -> dict[tuple[str, str, str], Sample]:
+    """(benchmark, row, metric) -> replicates. Raise InputError if a file is missing or none."""
+    found = {}
+    for name in benchmarks:
+        path = folder / f"{name}.replicates.npz"
+        try:
+            with path.open("rb") as file:
+                samples = parse_replicates(file)
+        except (OSError, ValueError, KeyError, BadZipFile) as fault:
+            remedy = "run the stage evaluate of this benchmark"
+            raise InputError(path, f"cannot read replicates ({fault})", remedy) from None
+        found |= {(name, *cell): sample for cell, sample in samples.items()}
+    return found
+
+
+def parse_replicates(file: BinaryIO) -> dict[tuple[str, str], Sample]:
+    """(row, metric) -> replicates, of one file."""
+    with np.load(file, allow_pickle=False) as arrays:
+        drawn = json.loads(str(arrays["about"]))["drawn"]
+        return {
+            tuple(name.rsplit("/", 1)): Sample(arrays[name], *about)
+            for name, about in drawn.items()
+        }

@@ -1,0 +1,75 @@
+"""Two revisions of a scratch repository, by the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.report.replicates import Cell, Sample, difference
+from tests.report.synthetic import write_results
+
+ROOT = Path(__file__).resolve().parents[2]
+GIT = ["git", "-c", "user.name=n", "-c", "user.email=e"]
+PARAMS = {
+    "benchmarks": {"b": {"protocol": "pairs", "dataset": "d"}},
+    "report": {"headline": {"pairs": {"metrics": ["accuracy"]}}},
+}
+
+
+def run(*command: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else done.stderr
+
+
+def compared(*revisions: str) -> str:
+    return run(sys.executable, "-m", "stages.report", "compare", *revisions)
+
+
+def write_revision(accuracy: float) -> None:
+    """A commit whose replicates lie in DVC's cache alone, as those of a stage do."""
+    rows = {"112&112": {"auc": 0.9, "accuracy": accuracy}, "112&7": {"accuracy": 0.7}}
+    write_results(Path(), "b", rows, half=0.02)
+    for kind in ("intervals.json", "replicates.npz"):
+        run(sys.executable, "-m", "dvc", "add", "-q", f"metrics/evaluate/b.{kind}")
+    run("git", "add", "-A")
+    run(*GIT, "commit", "-q", "-m", str(accuracy))
+
+
+def test_revisions_by_the_same_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(json.dumps(PARAMS))
+    run("git", "init", "-q")
+    run(sys.executable, "-m", "dvc", "init", "-q")
+    write_revision(0.80)
+    run("git", "tag", "before")
+    write_revision(0.85)
+    text = compared("before", "HEAD")
+    line = next(x for x in text.splitlines() if x.startswith("| b | 112&112 |"))
+    assert line.startswith("| b | 112&112 | accuracy | 80.00 | 85.00 | +5.00* |"), text
+    low, high = (float(x) for x in re.search(r"\+([\d.]+) to \+([\d.]+)", line).groups())
+    assert 4.9 < low <= 5 <= high < 5.1  # the rows' own noise is the same in both
+    assert "| b | 112&7 | accuracy | 70.00 | 70.00 | +0.00 |" in text
+    assert "unpaired" not in text
+    write_results(Path(), "b", {"112&112": {"accuracy": 0.86}}, half=0.02)
+    assert "| 85.00 | 86.00 | +1.00* |" in compared("HEAD", "workspace")
+    assert "is no revision" in compared("nowhere", "HEAD")
+    assert compared("nowhere", "HEAD").count("\n") == 1
+
+
+def test_other_people_are_taken_as_independent() -> None:
+    """Half widths of 3 and 4 points make 5."""
+    first, second = (
+        Cell(v, v - h, v + h, Sample(np.zeros(9, np.float32), key, 20, False))
+        for v, h, key in ((0.5, 0.03, "a"), (0.6, 0.04, "b"))
+    )
+    found = difference(first, second)
+    assert (found.paired, found.sure) == (False, True)
+    assert (found.low, found.high) == (pytest.approx(0.05), pytest.approx(0.15))
