@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ import torch.distributed
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["torch", "torch.distributed"])  # one import for all processes
-LIMIT_S = 300
+LIMIT_S = 120
+POLL_S = 0.01
 
 
 def on_ranks(
@@ -30,10 +32,7 @@ def on_ranks(
     ]
     for process in processes:
         process.start()
-    for process in processes:
-        process.join(LIMIT_S)
-        if process.exitcode is None:
-            process.kill()
+    _wait(processes)
     assert [process.exitcode for process in processes] == [0] * len(processes)
     return {
         size: [
@@ -42,6 +41,16 @@ def on_ranks(
         ]
         for size in sizes
     }
+
+
+def _wait(processes: list[Any]) -> None:
+    """Until all have ended; when one fails, the others would wait for it and are ended too."""
+    deadline = time.monotonic() + LIMIT_S
+    while any(process.exitcode is None for process in processes):
+        if any(process.exitcode for process in processes) or time.monotonic() > deadline:
+            for process in processes:
+                process.kill()
+        time.sleep(POLL_S)
 
 
 def _work(function: Callable[[], Any], number: int, sizes: tuple[int, ...], folder: Path) -> None:

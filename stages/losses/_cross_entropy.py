@@ -24,7 +24,7 @@ from stages.losses._margin import Margin
 NORM_FLOOR = 1e-12
 # Classes at a time: so many that a product is efficient, so few that on a CPU what is read once
 # more is still in the cache.
-BLOCK = {"cpu": 2048}
+BLOCK = {"cpu": 4096}
 BLOCK_OF_DEVICE = 16384
 
 
@@ -114,9 +114,8 @@ class _CrossEntropy(torch.autograd.Function):
         unit, centres, entries, coefficient, of_norm = ctx.saved_tensors
         of_unit = torch.zeros_like(unit)
         scaled_unit, coefficient = gradient * unit, gradient * coefficient
-        of_centres = None
+        whole, of_centres = ctx.shard.chosen is None, None
         if ctx.needs_input_grad[2]:
-            whole = ctx.shard.chosen is None
             of_centres = (torch.empty_like if whole else torch.zeros_like)(centres)
         for block in _blocks(ctx.shard):
             rows = ctx.shard.rows(block)
@@ -125,9 +124,11 @@ class _CrossEntropy(torch.autograd.Function):
                 entry = entries[sphere, :, block]
                 of_unit[:, part].addmm_(entry, kernel[:, part])
                 if of_centres is not None:
-                    values = torch.mm(entry.t(), scaled_unit[:, part])
+                    values = of_centres[rows, part]  # a view, or a copy of chosen rows
+                    torch.mm(entry.t(), scaled_unit[:, part], out=values)
                     values.addcmul_(kernel[:, part], coefficient[sphere, block, None], value=-1)
-                    of_centres[rows, part] = values
+                    if not whole:
+                        of_centres[rows, part] = values
         return gradient * of_unit, gradient * of_norm, of_centres, None, None
 
 
@@ -145,9 +146,10 @@ def _cosines(unit: Tensor, shard: Shard) -> tuple[Tensor, Tensor]:
         for sphere, part in enumerate(shard.parts):
             factor = torch.linalg.vector_norm(kernel[:, part], dim=1)
             inverse[sphere, block] = factor.clamp_min_(NORM_FLOOR).reciprocal_()
-            product = torch.mm(unit[:, part], kernel[:, part].t())
+            cosine = cosines[sphere, :, block]
+            torch.mm(unit[:, part], kernel[:, part].t(), out=cosine)
             # Past 1 by rounding alone; the gradient does not see the clamp.
-            cosines[sphere, :, block] = product.mul_(inverse[sphere, block]).clamp_(-1, 1)
+            cosine.mul_(inverse[sphere, block]).clamp_(-1, 1)
     return cosines, inverse
 
 
