@@ -17,6 +17,7 @@ AXES = {
     "roc": ("fmr", "tmr"),
     "det": ("fmr", "fnmr"),
     "cmc": ("rank", "rate"),
+    "edc": ("discard", "fnmr"),
     "open_set": ("fpir", "tpir"),
     "heatmap": ("r2", "r1"),
     "scores": ("score", "count"),
@@ -60,7 +61,7 @@ def test_no_anchor_is_left_and_every_point_is_there(name: str, revisions: tuple[
         assert f"datum['{axis}']" in text or f'"field": "{axis}"' in text
 
 
-@pytest.mark.parametrize("name", ["roc", "det", "cmc", "open_set", "scores"])
+@pytest.mark.parametrize("name", ["roc", "det", "cmc", "edc", "open_set", "scores"])
 def test_the_revision_is_the_colour(name: str) -> None:
     colour = filled(name, "HEAD", "workspace")["spec"]["encoding"]["color"]
     assert colour["field"] == "rev"
