@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from stages.core.errors import InputError
+from stages.core.external import ExternalFeatures
 from stages.core.image_set import ImageSet
 from stages.core.params import (
     PARAMS_FILE,
@@ -50,6 +51,9 @@ class Top(Section):
     device: Literal["auto", "cpu", "cuda"]
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Settings]
     benchmarks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Settings]
+    features: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], ExternalFeatures
+    ] = {}
     losses: dict[str, Settings | None]
     schedules: dict[str, Recipe]
     descriptors: dict[str, Settings]
@@ -85,6 +89,8 @@ def validate(params: Settings) -> None:
         _chosen("descriptors", name, settings, f"descriptors.{name}", f"descriptors.{name}")
     _validate_sets(top)
     _validate_benchmarks(top)
+    for name, entry in top.features.items():
+        _named(entry.dataset, top.test_sets, f"features.{name}.dataset", "test_sets")
 
 
 def _validate_model(top: Top) -> None:

@@ -41,7 +41,10 @@ def main(benchmark: str) -> None:
     tables = read_tables(Path("data/unpack") / image_set / "tables")
     templates = len(template_ids(tables)) if "templates" in tables else 0
     features = Features(Path("data/features") / image_set, len(index), templates)
-    rows = choose_rows(features, settings, params["resolutions"], params["heads"])
+    given = params.get("features", {})
+    external = [name for name, entry in given.items() if entry["dataset"] == image_set]
+    lists = params["resolutions"], params["heads"], external
+    rows = choose_rows(features, settings, *lists)
     rows = replace(rows, fuse=fuser(features, tables, index))
     resampling = Resampling(settings.bootstrap, settings.seed)
 

@@ -60,9 +60,13 @@ class Features:
 
 
 def choose_rows(
-    features: Features, settings: Params, resolutions: list[int], heads: list[str]
+    features: Features,
+    settings: Params,
+    resolutions: list[int],
+    heads: list[str],
+    external: list[str],
 ) -> Rows:
-    """The rows of the tables, from the lists in params.yaml."""
+    """The rows of the tables, from the lists in params.yaml; `external` were computed elsewhere."""
     known = [FULL_SIZE, *resolutions]
     pairs = [[int(side) for side in row.split("&")] for row in settings.settings]
     pairs = [pair for pair in pairs if set(pair) <= set(known)]
@@ -78,6 +82,7 @@ def choose_rows(
         }
     if "pixels" in settings.baselines:
         rows["pixels"] = ("pixels", "pixels")
+    rows |= {f"external {name}": (f"external_{name}", f"external_{name}") for name in external}
     models = {head: f"head_{head}" for head in heads}
     confident = [
         (f"{name} {head}", (model, name))

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 import yaml
 
+from stages.check.validate import validate
 from stages.core.errors import InputError
 from stages.core.index import read_index, write_index
+from stages.core.params import read_params
+from stages.evaluate.features import Features, choose_rows
+from stages.evaluate.params import Params
 from stages.extract.__main__ import main
+from tests.closure import ROOT
 from tests.head.made import project
 
 
@@ -57,3 +62,25 @@ def test_another_number_of_rows_is_refused(vectors) -> None:
     with pytest.raises(InputError, match="3 rows for the 5 images of sets"):
         main("external_mine", "sets")
     assert not Path("data/features/sets/external_mine").exists()
+
+
+def test_they_are_rows_beside_the_models_here(vectors) -> None:
+    np.savez("mine.npz", embedding=vectors)
+    main("external_mine", "sets")
+    features = Features(Path("data/features/sets"), images=5, templates=2)
+    settings = Params(settings=[], baselines=[], descriptors=[])
+    rows = choose_rows(features, settings, [], [], ["mine"])
+    (row, left, right), *others = rows.images()
+    assert (row, others) == ("external mine", [])
+    np.testing.assert_array_equal(left, 2 * vectors)
+    assert right is left
+    assert [row for row, *_ in rows.templates("mean", fused=False)] == ["external mine"]
+
+
+def test_an_entry_names_a_test_set(vectors) -> None:
+    params = read_params(ROOT / "params.yaml")
+    name = params["test_sets"][0]
+    validate(params | {"features": {"mine": {"dataset": name, "file": "mine.npz"}}})
+    entry = {"mine": {"dataset": params["dataset"], "file": "mine.npz"}}
+    with pytest.raises(InputError, match="features.mine.dataset"):
+        validate(params | {"features": entry})
