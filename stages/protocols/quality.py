@@ -76,8 +76,8 @@ def evaluate(
     """
     full = rows.sizes[max(rows.sizes)]
     confidences = {"norm": (full, "norm")} | rows.heads
-    images, people, drawn = _images(tables, index, resampling)
     pairs = _pairs(tables, index) if "pairs" in tables else None
+    images, people, drawn = _images(tables, index, pairs, resampling)
     results = {}
     for row, (model, name) in confidences.items():
         confidence = rows.read(model, name)
@@ -103,20 +103,21 @@ def evaluate(
 
 
 def _images(
-    tables: Tables, index: Index, resampling: Resampling
+    tables: Tables, index: Index, pairs: Pairs | None, resampling: Resampling
 ) -> tuple[np.ndarray, np.ndarray, Drawn]:
     """Rows of distinct images, who is on each, and what is redrawn.
 
-    Where no person is known, as in packs, each image stands for itself.
+    Where no person is known, as in packs, genuine pairs tell which images show one person.
     """
     if "templates" in tables or np.any(np.asarray(index.label) != UNKNOWN_LABEL):
         images, people = image_subjects(tables, index)
-        what = "subjects"
     else:
         images = np.sort(np.unique(np.asarray(index.sha1, str), return_index=True)[1])
-        people, what = images, "images"
-    groups = resampling.grouped(people)[1]
-    return images, people, resampling.drawn(people, what, groups)
+        left, right = (
+            (pairs.left[pairs.same], pairs.right[pairs.same]) if pairs else (images, images)
+        )
+        people = linked_people(len(index), left, right)[images]
+    return images, people, resampling.drawn(people, groups=resampling.grouped(people)[1])
 
 
 def _separation(

@@ -49,6 +49,7 @@ WIDE, HIGH = 4.8, 4.8  # inches of a picture of curves
 LABELS, LEGEND_ROW = 0.68, 0.2  # inches below the axes, and of a line of the legend
 LONG_NAME = 7.5  # letters of a mean name of which four do not fit beside each other
 LABEL_SHARE = 0.1  # of a probit axis that a label takes
+SHOWN = 0.95  # share of pairs discarded, past which too few are left
 RIDGE = 0.48  # inches from one row of the score picture to the next
 PEAK = 0.85  # height of a histogram in units of that distance
 FACE, GAP, LABEL = 112, 8, 28  # pixels of a face, between faces, and for the number below one
@@ -145,7 +146,7 @@ def edc(curves: pd.DataFrame) -> Figure:
         for row, curve in curves.groupby("row", sort=False):
             axes.step(curve["discard"], curve["fnmr"], where="post", label=row,
                       **_line(row, curves))  # fmt: skip
-        axes.set(xlim=(0, 1), xlabel="share of pairs discarded", ylabel="false non-match rate")
+        axes.set(xlim=(0, SHOWN), xlabel="share of pairs discarded", ylabel="false non-match rate")
         axes.set_ylim(bottom=0)
         _legend(axes)
     return figure
