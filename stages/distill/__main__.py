@@ -13,20 +13,22 @@ import torch
 import torch.nn.functional as F
 
 from stages.core.checkpoints import checkpoints
-from stages.core.entry import start
+from stages.core.errors import InputError
 from stages.core.files import atomic_folder
 from stages.core.fit import fit
+from stages.core.launch import start_on_ranks
 from stages.core.params import load, read_params, section
+from stages.core.ranks import rank
 from stages.core.seeding import prepare
+from stages.core.state import load_whole_state
 from stages.core.weights import load_weights
 from stages.datasets._augment import augment, draws
 from stages.datasets._training import TrainingImages
 from stages.distill.losses import distillation
 from stages.distill.params import Params
 from stages.losses._classifier import Classifier
-from stages.networks._files import fingerprint, load_trunk, save_network
+from stages.networks._files import CENTRES, WEIGHTS, fingerprint, load_trunk, save_network
 
-CENTRES = "classifier.safetensors"
 CHOICES = ("dataset", "loss", "classifier", "trunk", "seed", "threads", "device")
 
 
@@ -51,9 +53,12 @@ def main(resolution: str) -> None:
     classifier = _fixed(Classifier(*shape, margins.build(margin), spheres=spheres), source)
     classifier.to(device)
 
-    def step(rows: np.ndarray, epoch: int) -> dict[str, torch.Tensor]:
+    def load_batch(rows: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         uniform = draws(seed, f"distill {side}", epoch, rows)
-        pixels, labels = images.batch(rows, uniform, settings.augment)
+        return *images.batch(rows, uniform, settings.augment), uniform
+
+    def step(loaded: tuple[np.ndarray, ...], epoch: int) -> dict[str, torch.Tensor]:
+        pixels, labels, uniform = loaded
         large = trunk.contract.normalise(torch.from_numpy(pixels).to(device))
         large = augment(large, uniform, settings.augment)
         small = F.interpolate(large, (side, side), mode="bilinear", antialias=settings.antialias)
@@ -75,29 +80,39 @@ def main(resolution: str) -> None:
 
     used = {key: params[key] for key in CHOICES}
     used |= {"distill": settings.model_dump(), "margin": margin.model_dump()}
-    inputs = [images.index_file, source / "weights.safetensors", source / CENTRES]
+    inputs = [images.index_file, source / WEIGHTS, source / CENTRES]
     name = f"distill/{side}"
     with checkpoints(name, used, inputs) as saved:
         log = Path("metrics") / name
-        fit(name, {"branch": branch}, settings, len(images), step, saved, log, seed)
-        with atomic_folder(Path("models") / name) as folder:
+        modules = {"branch": branch, "classifier": classifier}
+        fit(name, modules, settings, len(images), step, saved, log, seed, load_batch)
+        if rank() == 0:
             described = trunk.family.describe(trunk.params)
-            save_network(
-                folder,
-                branch,
-                described,
-                trunk.contract,
-                resolution=side,
-                trunk=fingerprint(source),
-            )
+            origin = {"resolution": side, "trunk": fingerprint(source)}
+            with atomic_folder(Path("models") / name) as folder:
+                save_network(folder, branch, described, trunk.contract, **origin)
 
 
 def _fixed(classifier: Classifier, source: Path) -> Classifier:
-    """With the trunk's own class centres: a branch must be read by the trunk's gallery."""
-    tensors, _ = load_weights(source / CENTRES)
-    classifier.load_state_dict(tensors)
-    return classifier.eval().requires_grad_(False)
+    """With the trunk's own class centres: a branch must be read by the trunk's gallery.
+
+    The margin's statistics go on from the trunk's, or start anew where its file has none.
+    """
+    path = source / CENTRES
+    tensors, header = load_weights(path)
+    there = (*tensors["centres"].shape, header["spheres"])
+    wanted = (classifier.classes, classifier.centres.shape[1], classifier.spheres)
+    if there != wanted:
+        raise InputError(
+            path,
+            f"classes, dimensions and spheres are {there}, those asked for {wanted}",
+            "set dataset and classifier.spheres to what the trunk was trained with",
+        )
+    state = classifier.state_dict()
+    same = state.keys() & tensors.keys()
+    load_whole_state(classifier, state | {name: tensors[name] for name in same})
+    return classifier.requires_grad_(False)
 
 
 if __name__ == "__main__":
-    start(main, "resolution")
+    start_on_ranks(main, "resolution")

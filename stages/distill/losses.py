@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
+from stages.core.ranks import mean_over_ranks
+
 if TYPE_CHECKING:
     from stages.networks._staged import Pyramid
 
 
 class Distillation(NamedTuple):
-    """Mean squared differences, over all elements and the batch.
+    """Mean squared differences, over all elements and the batch of all ranks.
 
     Attributes:
         feature: of the maps at the implant point.
@@ -33,5 +35,9 @@ def distillation(map_: Tensor, embedding: Tensor, taught: Pyramid, stage: int) -
         stage: 1..4, where the branch joins.
     """
     return Distillation(
-        F.mse_loss(map_, taught.stages[stage - 1]), F.mse_loss(embedding, taught.embedding)
+        _mean_square(map_, taught.stages[stage - 1]), _mean_square(embedding, taught.embedding)
     )
+
+
+def _mean_square(found: Tensor, wanted: Tensor) -> Tensor:
+    return mean_over_ranks(F.mse_loss(found, wanted, reduction="none"))

@@ -14,6 +14,7 @@ from stages.core.params import load
 from stages.core.weights import load_weights, save_weights
 
 WEIGHTS = "weights.safetensors"
+CENTRES = "classifier.safetensors"
 
 
 def fingerprint(folder: Path) -> str:

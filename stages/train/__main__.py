@@ -10,21 +10,25 @@ import torch
 
 from stages.core.checkpoints import checkpoints
 from stages.core.contract import InputContract
-from stages.core.entry import start
 from stages.core.files import atomic_folder
-from stages.core.fit import fit
+from stages.core.fit import Loop, fit
+from stages.core.launch import start_on_ranks
 from stages.core.params import load, read_params, section
+from stages.core.ranks import rank
 from stages.core.recipe import Recipe
 from stages.core.seeding import prepare
+from stages.core.state import whole_state
 from stages.core.weights import save_weights
-from stages.datasets._augment import augment, degrade, draws
+from stages.datasets._augment import augment, draws
 from stages.datasets._training import TrainingImages
 from stages.losses._classifier import Classifier
-from stages.networks._files import save_network
+from stages.networks._files import CENTRES, save_network
+from stages.train.initial import start_from
 from stages.train.params import Params
 
 OUTPUT, LOG = Path("models/train"), Path("metrics/train")
 CHOICES = ("dataset", "loss", "backbone", "classifier", "schedule", "seed", "threads", "device")
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def main() -> None:
@@ -39,7 +43,7 @@ def main() -> None:
     shape = dict(params["backbone"])
     family, network_params = load("networks", shape.pop("name"), shape, "backbone")
 
-    images = TrainingImages(Path("data/align") / params["dataset"])
+    images = TrainingImages(Path("data/align") / params["dataset"], params["threads"])
     contract = InputContract(
         colour=settings.colour,
         mean=settings.mean,
@@ -47,25 +51,27 @@ def main() -> None:
         embedding=network_params.embedding,
         training_data=f"{params['dataset']} {images.digest}",
     )
-    network = family.build(network_params).to(device, memory_format=torch.channels_last)
-    classifier = Classifier(
-        network_params.embedding,
-        images.classes,
-        margins.build(margin_params),
-        spheres=params["classifier"]["spheres"],
-    ).to(device)
-    network.train()
-    half = settings.precision == "bf16"
+    network = family.build(network_params).to(device, memory_format=torch.channels_last).train()
+    margin = margins.build(margin_params)
+    sizes = (network_params.embedding, images.classes)
+    classifier = Classifier(*sizes, margin, seed=seed, **params["classifier"]).to(device)
+    inputs = [images.index_file]
+    if settings.initial:
+        inputs += start_from(Path("models") / settings.initial, network, classifier, contract)
+    forward = torch.compile(network) if settings.compile else network
+    half = HALF.get(settings.precision)
 
-    def step(rows: np.ndarray, epoch: int) -> dict[str, torch.Tensor]:
+    def load_batch(rows: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         uniform = draws(seed, "train", epoch, rows)
-        pixels, labels = images.batch(rows)
-        pixels = degrade(pixels, uniform, recipe.augment, settings.resampler)
+        return *images.batch(rows, uniform, recipe.augment, settings.resampler), uniform
+
+    def step(loaded: tuple[np.ndarray, ...], epoch: int) -> dict[str, torch.Tensor]:
+        pixels, labels, uniform = loaded
         batch = contract.normalise(torch.from_numpy(pixels).to(device))
         batch = augment(batch, uniform, recipe.augment)
         batch = batch.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16) if half else nullcontext():
-            embedding = network(batch)
+        with torch.autocast(device.type, half) if half else nullcontext():
+            embedding = forward(batch)
         result = classifier(embedding, torch.from_numpy(labels).to(device))
         return {
             "loss": result.total,
@@ -76,19 +82,18 @@ def main() -> None:
     used = {key: params[key] for key in CHOICES}
     used |= {"train": settings.model_dump(), "recipe": recipe.model_dump()}
     used["margin"] = margin_params.model_dump()
-    with checkpoints("train", used, [images.index_file]) as saved:
+    loop = Loop(settings.accumulate, settings.precision == "fp16", settings.checkpoint_steps)
+    with checkpoints("train", used, inputs) as saved:
         modules = {"network": network, "classifier": classifier}
-        fit("train", modules, recipe, len(images), step, saved, LOG, seed)
-        with atomic_folder(OUTPUT) as folder:
-            save_network(
-                folder, network, family.describe(network_params), contract, classes=images.classes
-            )
-            save_weights(
-                folder / "classifier.safetensors",
-                classifier.state_dict(),
-                {"loss": loss, "spheres": classifier.spheres, "classes": images.classes},
-            )
+        fit("train", modules, recipe, len(images), step, saved, LOG, seed, load_batch, loop)
+        centres = whole_state(classifier)
+        if rank() == 0:
+            described = family.describe(network_params)
+            header = {"loss": loss, "spheres": classifier.spheres, "classes": images.classes}
+            with atomic_folder(OUTPUT) as folder:
+                save_network(folder, network, described, contract, classes=images.classes)
+                save_weights(folder / CENTRES, centres, header)
 
 
 if __name__ == "__main__":
-    start(main)
+    start_on_ranks(main)

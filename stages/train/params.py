@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from stages.core.params import Section
 from stages.core.recipe import Resampler
 
@@ -15,4 +17,10 @@ class Params(Section):
     mean: float = 127.5
     scale: float = 127.5
     resampler: Resampler = "pil_bilinear"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = (
+        "fp32"  # of the network; the loss has fp32 at least
+    )
+    accumulate: int = Field(1, ge=1)  # parts of a batch, one after the other
+    compile: bool = False  # torch.compile
+    checkpoint_steps: int = Field(1000, ge=1)  # between two checkpoints within an epoch
+    initial: str | None = None  # model in models/ to start from
