@@ -14,7 +14,7 @@ from stages.core.entry import start
 from stages.core.errors import InputError
 from stages.core.files import atomic_folder
 from stages.core.weights import save_weights
-from stages.networks._files import WEIGHTS, fingerprint, save_network
+from stages.networks._files import CENTRES, WEIGHTS, fingerprint, save_network
 from stages.train.import_classifier import Classes, holds_centres, read_classes
 from stages.train.import_files import Checkpoint, read_checkpoint
 from stages.train.import_network import Found, find_network
@@ -96,7 +96,7 @@ def _write(
     save_network(folder, network.network, described, contract, **count)
     if classes:
         header = {"loss": loss, "spheres": classes.spheres, **count}
-        save_weights(folder / "classifier.safetensors", classes.tensors, header)
+        save_weights(folder / CENTRES, classes.tensors, header)
     if head:
         header = head.header | {"contract": contract.as_dict(), "trunk": fingerprint(folder)}
         file = folder / "heads" / head.header["head"] / WEIGHTS
