@@ -25,7 +25,7 @@ class Family:
         self.name = name
         self.module, default = load("networks", name, {}, "backbone")
         settings = {"width": WIDTH, "embedding": EMBEDDING}
-        if hasattr(default, "depth"):
+        if default.depth is not None:
             settings["depth"] = min(get_args(self.module.Params.model_fields["depth"].annotation))
         self.params = self.module.Params(**settings)
         self.trunk = self.network()
