@@ -21,7 +21,7 @@ POLL_S = 0.01
 def on_ranks(
     function: Callable[[], Any], folder: Path, sizes: tuple[int, ...] = (1, 2, 3)
 ) -> dict[int, list[Any]]:
-    """What `function`, of a module, returns on every rank, by number of ranks.
+    """What `function`, which can be pickled, returns on every rank, by number of ranks.
 
     Args:
         folder: for files of this call; empty, so use tmp_path or tmp_path_factory.mktemp.

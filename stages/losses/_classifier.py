@@ -93,8 +93,7 @@ class Classifier(nn.Module):
         for start in range(0, self.classes, DRAWN_AT_ONCE):
             drawn = torch.empty(min(DRAWN_AT_ONCE, self.classes - start), self.centres.shape[1])
             if initial == "unit":
-                parts = drawn.uniform_(-1, 1).view(len(drawn), self.spheres, -1)
-                parts /= parts.norm(dim=2, keepdim=True)
+                to_unit_length(drawn.uniform_(-1, 1), self.spheres)
             else:
                 drawn.normal_(0, CENTRE_STD)
             first, last = max(start, self.own.start), min(start + len(drawn), self.own.stop)
@@ -149,3 +148,9 @@ class Classifier(nn.Module):
             return embedding.new_zeros(())
         part = penalty.sum() / count
         return part + (sum_over_ranks(part.detach().clone()) - part.detach())
+
+
+def to_unit_length(centres: Tensor, spheres: int) -> None:
+    """Scale centres [c, E] in place to length 1 in each sphere."""
+    parts = centres.view(len(centres), spheres, -1)
+    parts /= parts.norm(dim=2, keepdim=True)
