@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
+SPAN = 16  # identifiers spread no wider than so many times their number are found by a table
 IMAGES_A_BLOCK = 512  # at a time, so that temporaries stay in the processor's cache
 
 
@@ -39,7 +40,7 @@ class Templates:
         Images that could not be aligned are left out; a template that loses all of its images
         keeps its id, and gets a row of zeros.
         """
-        ids, template = np.unique(table["template"], return_inverse=True)
+        ids, template = _numbered(np.asarray(table["template"], np.int64))
         row_of = np.full(max(record.max(initial=-1), table["record"].max(initial=-1)) + 1, -1)
         row_of[record] = np.arange(len(record))
         image = row_of[table["record"]]
@@ -73,6 +74,16 @@ class Templates:
     def media_shares(self) -> np.ndarray:
         """1 / images of its medium in the template, for each entry: media mean, sum of media."""
         return (1 / np.bincount(self.medium))[self.medium]
+
+
+def _numbered(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct `names` in ascending order, and the place of each, as np.unique gives them."""
+    lowest, highest = names.min(initial=0), names.max(initial=0)
+    if highest - lowest > SPAN * len(names):
+        return np.unique(names, return_inverse=True)
+    there = np.zeros(highest - lowest + 1, bool)
+    there[names - lowest] = True
+    return np.flatnonzero(there) + lowest, (np.cumsum(there) - 1)[names - lowest]
 
 
 def lengths(embedding: np.ndarray, mirrored: np.ndarray | None) -> np.ndarray:

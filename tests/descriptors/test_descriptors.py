@@ -229,3 +229,14 @@ def test_coreset_sees_each_template_whole(table, features, flip) -> None:
     for one in record_0:
         expected[ids.tolist().index(one)] -= vectors[0]
     np.testing.assert_allclose(rows, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_templates_are_numbered_in_ascending_order_whatever_their_ids() -> None:
+    for ids in ([7, 3, 7, 9], [5, 10**12, 5], [-4, 2, -4], []):
+        table = {
+            "record": np.arange(len(ids)), "template": np.array(ids, np.int64),
+            "media": np.zeros(len(ids), int), "score": np.ones(len(ids), np.float32),
+        }  # fmt: skip
+        templates = Templates.of(table, np.arange(len(ids)))
+        assert templates.ids.tolist() == sorted(set(ids))
+        assert templates.ids[templates.template].tolist() == ids
