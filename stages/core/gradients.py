@@ -179,7 +179,8 @@ class Descent:
                 return False
             found = not_finite({key: value.grad for key, value in self.trained.items()})
             # Backward goes from the last tensor to the first: there it began.
-            raise self._diverged(iteration, [f"gradient of {found[-1]}"])
+            where = f"gradient of {found[-1]}" if found else "length of the gradient"
+            raise self._diverged(iteration, [where])
         if self.scale is not None:
             torch._foreach_mul_(_gradients(self.trained.values()), 1 / self.scale.factor)
             norm = norm / self.scale.factor

@@ -8,6 +8,7 @@ NODE_RANK; the first one's is 0, and it writes all outputs.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import sys
@@ -51,7 +52,7 @@ def _several_wanted() -> bool:
 def _launch(stage: str) -> NoReturn:
     """Become torchrun's agent: run `stage` with this command line on all processes, then exit."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # until the stage sets its own number
-    os.environ.setdefault("LOGLEVEL", "CRITICAL")  # torchrun's logs repeat what the ranks say
+    logging.disable(logging.ERROR)  # torchrun's own repeat, at length, that a rank has failed
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from stages.core.checkpoints import Checkpoints, checkpoints
-from stages.core.fit import _batches, fit
+from stages.core.errors import InputError
+from stages.core.fit import Loop, _batches, fit
 from stages.core.gradients import DivergedError
 from stages.core.recipe import Recipe
 
@@ -33,7 +34,12 @@ def toy() -> tuple[nn.Module, callable]:
     return network, step
 
 
-def run(folder: Path, recipe: Recipe = RECIPE, stop_after: int | None = None) -> nn.Module:
+def run(
+    folder: Path,
+    recipe: Recipe = RECIPE,
+    stop_after: int | None = None,
+    every: int | None = None,
+) -> nn.Module:
     network, step = toy()
     steps_left = [float("inf") if stop_after is None else stop_after]
 
@@ -44,7 +50,8 @@ def run(folder: Path, recipe: Recipe = RECIPE, stop_after: int | None = None) ->
         return step(rows, epoch)
 
     folder.mkdir(exist_ok=True)
-    fit("toy", {"toy": network}, recipe, ROWS, counted, Checkpoints(folder), folder / "log", seed=1)
+    saved, loop = Checkpoints(folder), Loop(checkpoint_steps=every)
+    fit("toy", {"toy": network}, recipe, ROWS, counted, saved, folder / "log", 1, loop=loop)
     return network
 
 
@@ -52,11 +59,15 @@ def weights(network: nn.Module) -> torch.Tensor:
     return torch.cat([value.double().flatten() for value in network.state_dict().values()])
 
 
+@pytest.mark.parametrize("every", [None, 2])
 @pytest.mark.parametrize("stop_after", [1, 5, 12, 19])
-def test_resumed_ends_with_the_bytes_of_an_undisturbed_run(tmp_path, stop_after: int) -> None:
+def test_resumed_ends_with_the_bytes_of_an_undisturbed_run(tmp_path, stop_after, every) -> None:
     whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", stop_after=stop_after)
+        run(tmp_path / "cut", stop_after=stop_after, every=every)
+    if every:  # five steps an epoch; a checkpoint after the second, the fourth and the last
+        done = Checkpoints(tmp_path / "cut").load() if stop_after > 1 else {"step": 0}
+        assert done["step"] == (stop_after % 5) // 2 * 2
     resumed = run(tmp_path / "cut")
     assert torch.equal(weights(resumed), weights(whole))
     logs = [sorted((tmp_path / name / "log").rglob("*.tsv")) for name in ("whole", "cut")]
@@ -64,12 +75,49 @@ def test_resumed_ends_with_the_bytes_of_an_undisturbed_run(tmp_path, stop_after:
         assert one.read_bytes() == other.read_bytes()
 
 
-def test_every_row_once_an_epoch_and_no_batch_of_one() -> None:
+def test_every_row_once_an_epoch_in_batches_of_almost_equal_length() -> None:
     for rows, batch in [(23, 5), (21, 5), (5, 5), (6, 5), (2, 5)]:
         batches = _batches(rows, batch, seed=0, name="toy", epoch=3)
         assert sorted(np.concatenate(batches)) == list(range(rows))
-        assert min(map(len, batches)) > 1
+        assert len(batches) == RECIPE.model_copy(update={"batch": batch}).steps_per_epoch(rows)
+        assert min(map(len, batches)) >= max(map(len, batches)) - 1 > 0
         assert max(map(len, batches)) <= batch
+
+
+def test_batches_load_ahead_in_the_order_of_the_steps(tmp_path) -> None:
+    network, step = toy()
+    loaded, used = [], []
+
+    def load(rows: np.ndarray, epoch: int) -> np.ndarray:
+        loaded.append((epoch, *rows))
+        return rows
+
+    def checked(rows: np.ndarray, epoch: int) -> dict[str, torch.Tensor]:
+        used.append((epoch, *rows))
+        return step(rows, epoch)
+
+    saved = Checkpoints(tmp_path)
+    fit("toy", {"toy": network}, RECIPE, ROWS, checked, saved, tmp_path / "log", 1, load)
+    assert used == loaded
+    assert torch.equal(weights(network), weights(run(tmp_path / "plain")))
+
+
+def test_what_fails_while_loading_ends_the_training(tmp_path) -> None:
+    network, step = toy()
+
+    def load(rows: np.ndarray, epoch: int) -> np.ndarray:
+        raise InputError("photograph.jpg", "is no JPEG", "fetch it again")
+
+    with pytest.raises(InputError, match="photograph.jpg"):
+        saved = Checkpoints(tmp_path)
+        fit("toy", {"toy": network}, RECIPE, ROWS, step, saved, tmp_path / "log", 1, load)
+
+
+def test_a_batch_that_does_not_reach_all_parts_is_refused(tmp_path) -> None:
+    network, step = toy()
+    with pytest.raises(InputError, match="batches of 5 from 23 images, in 5 parts"):
+        saved, loop = Checkpoints(tmp_path), Loop(accumulate=5)
+        fit("toy", {"toy": network}, RECIPE, ROWS, step, saved, tmp_path / "log", 1, loop=loop)
 
 
 def test_nan_stops_within_the_step_and_keeps_the_last_checkpoint(tmp_path) -> None:
@@ -83,6 +131,32 @@ def test_nan_stops_within_the_step_and_keeps_the_last_checkpoint(tmp_path) -> No
     with pytest.raises(DivergedError, match="toy: not finite at step 10: loss"):
         fit("toy", {"toy": network}, RECIPE, ROWS, poisoned, saved, tmp_path / "log", seed=1)
     assert len(saved.load()["history"]) == 2
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_accumulated_parts_are_one_batch(tmp_path, parts: int) -> None:
+    """Parts of unequal size: 12 and 11 rows a batch, so 6 + 6, 6 + 5, 4 + 4 + 4, 4 + 4 + 3."""
+    recipe = RECIPE.model_copy(update={"batch": 12, "momentum": 0.9})
+
+    def trained(folder: Path, loop: Loop) -> nn.Module:
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(3, 8), nn.PReLU(8), nn.Linear(8, 1)).double()
+        inputs = torch.randn(ROWS, 3, dtype=torch.float64)
+
+        def step(rows: np.ndarray, epoch: int) -> dict[str, torch.Tensor]:
+            return {"loss": (network(inputs[rows]) - inputs[rows].prod(1, True)).square().mean()}
+
+        folder.mkdir()
+        saved = Checkpoints(folder)
+        fit("toy", {"toy": network}, recipe, ROWS, step, saved, folder / "log", 1, loop=loop)
+        return network
+
+    torch.testing.assert_close(
+        weights(trained(tmp_path / "parts", Loop(accumulate=parts))),
+        weights(trained(tmp_path / "whole", Loop())),
+        rtol=1e-12,
+        atol=1e-12,
+    )
 
 
 def test_infinite_gradient_names_the_tensor(tmp_path) -> None:

@@ -1,0 +1,100 @@
+"""Loss scale, clipping and what stops a training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from stages.core.gradients import Descent, DivergedError, LossScale
+from stages.core.optim import build_optimizer
+from stages.core.recipe import Recipe
+
+RECIPE = Recipe(epochs=1, batch=2, lr=0.5, momentum=0, weight_decay=0)
+OVERFLOW = 2.0**112  # a loss of this slope is infinite in float32 when scaled by 2^16
+
+
+class Point(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.at = nn.Parameter(torch.tensor([3.0, 4.0]))
+
+
+def descend(
+    point: nn.Module, slope: float, clip: float | None = None, scale: LossScale | None = None
+) -> bool:
+    """One step down the plane slope * (x + y)."""
+    modules = {"network": point}
+    descent = Descent("toy", modules, build_optimizer(RECIPE, modules), clip, scale)
+    descent.begin()
+    loss = slope * point.at.sum()
+    descent.backward(loss, last=True)
+    return descent.move({"loss": loss.detach()}, iteration=7)
+
+
+def test_scaled_steps_are_unscaled_ones() -> None:
+    points, scale = [Point(), Point()], LossScale()
+    assert descend(points[0], 2.0, clip=1.0)
+    assert descend(points[1], 2.0, clip=1.0, scale=scale)
+    assert torch.equal(points[0].at, points[1].at)
+    expected = torch.tensor([3.0, 4.0]) - 0.5 / 2**0.5  # gradient (2, 2), clipped to length 1
+    torch.testing.assert_close(points[0].at.detach(), expected)
+    assert scale.state() == {"factor": 2.0**16, "steps": 1}
+
+
+def test_an_overflow_leaves_the_step_out_and_halves_the_scale() -> None:
+    point, scale = Point(), LossScale()
+    scale.steps = 5
+    assert not descend(point, OVERFLOW, scale=scale)
+    assert torch.equal(point.at, torch.tensor([3.0, 4.0]))
+    assert scale.state() == {"factor": 2.0**15, "steps": 0}
+
+
+def test_overflow_at_the_smallest_scale_is_a_divergence() -> None:
+    scale = LossScale()
+    scale.factor = 2 * LossScale.MINIMUM
+    slope = 2.0**125  # the loss is finite, its double's gradient too, but not that one's length
+    assert not descend(Point(), slope, scale=scale)
+    with pytest.raises(DivergedError, match="toy: not finite at step 7: length of the gradient"):
+        descend(Point(), slope, scale=scale)
+
+
+def test_a_loss_that_is_nan_is_a_divergence_at_any_scale() -> None:
+    scale = LossScale()
+    with pytest.raises(DivergedError, match="toy: not finite at step 7: loss"):
+        descend(Point(), float("nan"), scale=scale)
+    assert scale.factor == LossScale.INITIAL
+
+
+def test_the_scale_doubles_after_many_good_steps_and_survives_a_checkpoint() -> None:
+    scale = LossScale()
+    for _ in range(LossScale.GROWTH_STEPS - 1):
+        scale.grow()
+    resumed = LossScale()
+    resumed.load(scale.state())
+    resumed.grow()
+    assert resumed.state() == {"factor": 2.0**17, "steps": 0}
+
+
+def test_class_centres_are_neither_clipped_nor_counted() -> None:
+    modules = {"network": Point(), "classifier": Point()}
+    descent = Descent("toy", modules, build_optimizer(RECIPE, modules), 1.0, None)
+    descent.begin()
+    loss = modules["network"].at[0] * 0.8 + modules["classifier"].at[0] * 30
+    descent.backward(loss, last=True)
+    descent.move({"loss": loss.detach()}, 0)
+    torch.testing.assert_close(modules["network"].at.detach(), torch.tensor([2.6, 4.0]))
+    torch.testing.assert_close(modules["classifier"].at.detach(), torch.tensor([-12.0, 4.0]))
+
+
+def test_the_tensor_nearest_to_the_loss_is_named() -> None:
+    """Backward carries NaN from there to all before it."""
+    network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 1))
+    modules = {"network": network}
+    descent = Descent("toy", modules, build_optimizer(RECIPE, modules), None, None)
+    descent.begin()
+    hidden = network[1](network[0](torch.ones(1, 2)))
+    loss = network[2](hidden).sum() + 0 * (hidden - hidden.detach()).abs().sqrt().sum()
+    descent.backward(loss, last=True)
+    with pytest.raises(DivergedError, match="gradient of network.1.bias"):
+        descent.move({"loss": loss.detach()}, 0)
