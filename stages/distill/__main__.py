@@ -1,7 +1,8 @@
 """Trunk -> one branch for images of r pixels (BTNet, arXiv 2310.09563).
 
 The trunk stays as it is, bit for bit: only the branch, from the stem to the first block of the
-stage where it joins, is trained, and only the branch is saved.
+stage where it joins, is trained, and only the branch is saved. `freeze: reference` does as the
+code behind the published numbers (stages/distill/student.py).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from stages.datasets._augment import augment, draws
 from stages.datasets._training import TrainingImages
 from stages.distill.losses import distillation
 from stages.distill.params import Params
+from stages.distill.student import FREEZES
 from stages.losses._classifier import Classifier
 from stages.networks._files import CENTRES, WEIGHTS, fingerprint, load_trunk, save_network
 
@@ -42,9 +44,8 @@ def main(resolution: str) -> None:
     source = Path("models") / params["trunk"]
     trunk = load_trunk(source)
     teacher = trunk.network.to(device, memory_format=torch.channels_last)
-    branch = trunk.family.build_branch(trunk.params, side)
-    branch.load_from_trunk(teacher)
-    branch.to(device, memory_format=torch.channels_last).train()
+    student = FREEZES[settings.freeze](trunk, side)
+    student.network.to(device, memory_format=torch.channels_last).train()
     images = TrainingImages(Path("data/align") / params["dataset"], params["threads"])
     loss = params["loss"]
     margins, margin = load("losses", loss, params["losses"].get(loss), f"losses.{loss}")
@@ -64,9 +65,8 @@ def main(resolution: str) -> None:
         small = F.interpolate(large, (side, side), mode="bilinear", antialias=settings.antialias)
         with torch.no_grad():
             taught = teacher.pyramid(large.contiguous(memory_format=torch.channels_last))
-        map_ = branch(small.contiguous(memory_format=torch.channels_last))
-        embedding = teacher.resume(map_, branch.depth)
-        losses = distillation(map_, embedding, taught, branch.depth)
+        map_, embedding = student.embed(small.contiguous(memory_format=torch.channels_last))
+        losses = distillation(map_, embedding, taught, student.stage)
         result = classifier(embedding, torch.from_numpy(labels).to(device))
         distilled = (
             settings.feature_weight * losses.feature + settings.embedding_weight * losses.embedding
@@ -84,13 +84,13 @@ def main(resolution: str) -> None:
     name = f"distill/{side}"
     with checkpoints(name, used, inputs) as saved:
         log = Path("metrics") / name
-        modules = {"branch": branch, "classifier": classifier}
+        modules = {"branch": student.network, "classifier": classifier}
         fit(name, modules, settings, len(images), step, saved, log, seed, load_batch)
         if rank() == 0:
             described = trunk.family.describe(trunk.params)
-            origin = {"resolution": side, "trunk": fingerprint(source)}
+            origin = {"resolution": side, "trunk": fingerprint(source), "freeze": settings.freeze}
             with atomic_folder(Path("models") / name) as folder:
-                save_network(folder, branch, described, trunk.contract, **origin)
+                save_network(folder, student.network, described, trunk.contract, **origin)
 
 
 def _fixed(classifier: Classifier, source: Path) -> Classifier:

@@ -14,6 +14,7 @@ from stages.extract.features import set_descriptors, write_features
 from stages.extract.images import Images, embed
 from stages.extract.job import Job
 from stages.networks._files import Loaded, load_branch, load_trunk, require_trunk
+from stages.networks._staged import Trunk
 
 
 def extract(job: Job) -> None:
@@ -38,4 +39,6 @@ def _through_branch(
     branch: Loaded = load_branch(stored)
     require_trunk(stored, branch.header, job.trunk)
     front = branch.family.fold(branch.network).to(device)
+    if isinstance(branch.network, Trunk):
+        return embed(images.batches(side), front)
     return embed(images.batches(side), lambda batch: network.resume(front(batch), front.depth))

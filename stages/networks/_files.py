@@ -66,10 +66,16 @@ def load_trunk(folder: Path) -> Loaded:
 
 
 def load_branch(folder: Path) -> Loaded:
-    """The branch in `folder`, for the resolution that its header names."""
-    return _load(
-        folder, lambda family, params, header: family.build_branch(params, header["resolution"])
-    )
+    """The branch in `folder`, for the resolution that its header names.
+
+    One distilled by the reference's rule is a whole network (a `Trunk`).
+    """
+
+    def build(family: Any, params: Any, header: dict[str, Any]) -> nn.Module:
+        whole = header["freeze"] == "reference"
+        return (family.build if whole else family.build_branch)(params, header["resolution"])
+
+    return _load(folder, build)
 
 
 def _load(folder: Path, build) -> Loaded:

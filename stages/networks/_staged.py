@@ -104,6 +104,16 @@ class Staged(nn.Module):
             inputs = outputs
         self.channels = inputs
 
+    def load_from_trunk(self, trunk: Trunk) -> None:
+        """Start from the trunk's weights (BTNet: a branch is initialised from its trunk).
+
+        The trunk may own tensors that this lacks (the shortcut of layer1.0, which has no stride
+        below 112 px); every tensor of this must be there.
+        """
+        ours = self.state_dict().keys()
+        theirs = trunk.state_dict()
+        self.load_state_dict({name: theirs[name] for name in ours})
+
 
 class Trunk(Staged):
     """A whole network: all four stages and a head."""
@@ -159,16 +169,6 @@ class Branch(Staged):
         for stage in range(1, self.depth + 1):
             map_ = self.layer(stage)(map_)
         return map_
-
-    def load_from_trunk(self, trunk: Trunk) -> None:
-        """Start from the trunk's weights (BTNet: the branch is initialised from its trunk).
-
-        The trunk may own tensors that the branch lacks (the shortcut of layer1.0, which has no
-        stride below 112 px); every tensor of the branch must be there.
-        """
-        ours = self.state_dict().keys()
-        theirs = trunk.state_dict()
-        self.load_state_dict({name: theirs[name] for name in ours})
 
 
 def embed_mixed(
