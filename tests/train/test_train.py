@@ -1,0 +1,123 @@
+"""The stage on a made-up set: every precision, repeated runs, a start from another model."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from stages.core.errors import InputError
+from stages.core.weights import load_weights
+from stages.datasets._store import ImageSetWriter
+from stages.networks._files import CENTRES, WEIGHTS
+from stages.train.__main__ import main
+
+ROOT = Path(__file__).parents[2]
+CLASSES, EACH, SIDE = 4, 3, 112
+RECIPE = {"epochs": 2, "batch": 6, "lr": 0.05, "clip": 5.0, "augment": {"low_resolution": 0.5}}
+
+
+@pytest.fixture
+def params(tmp_path, monkeypatch) -> dict[str, Any]:
+    """Those of the project, for a network of a few channels on twelve images."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "data/align/faces"
+    folder.mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (CLASSES * EACH, SIDE, SIDE, 3), np.uint8)
+    with ImageSetWriter(folder, len(noise), folder) as writer:
+        for row, image in enumerate(noise):
+            payload = cv2.imencode(".png", image)[1].tobytes()
+            writer.add(payload, f"image {row}", label=row // EACH)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params |= {"dataset": "faces", "schedule": "short", "threads": 1, "device": "cpu"}
+    params["backbone"] = {"name": "iresnet", "depth": 18, "width": 0.125, "embedding": 16}
+    params["schedules"]["short"] = copy.deepcopy(RECIPE)
+    params["train"] |= {"precision": "fp32", "initial": None}
+    return params
+
+
+def train(params: dict[str, Any]) -> tuple[dict[str, float], bytes]:
+    """Metrics and the bytes of both files of weights."""
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    main()
+    metrics = json.loads(Path("metrics/train/metrics.json").read_text())
+    model = Path("models/train")
+    return metrics, (model / WEIGHTS).read_bytes() + (model / CENTRES).read_bytes()
+
+
+def test_the_same_bytes_again(params) -> None:
+    first, second = train(params), train(params)
+    assert first == second
+    assert not list(Path(".dvc/tmp/checkpoints").glob("train/*"))
+
+
+@pytest.mark.parametrize("loss", ["arcface", "magface"])
+def test_half_precision_trains_as_full_does(params, loss: str) -> None:
+    """To within what 8 and 11 bits leave of a number in short steps; longer ones go apart."""
+    params["loss"] = loss
+    params["schedules"]["short"]["lr"] = 1e-4
+    full, _ = train(params)
+    for precision in ("bf16", "fp16"):
+        params["train"]["precision"] = precision
+        half, _ = train(params)
+        assert half != full
+        assert half["loss"] == pytest.approx(full["loss"], rel=0.05)
+
+
+def test_accumulated(params) -> None:
+    params["train"]["accumulate"] = 2
+    metrics, _ = train(params)
+    assert np.isfinite(metrics["loss"])
+
+
+def test_starts_from_another_model(params, capsys) -> None:
+    train(params)
+    Path("models/train").rename("models/other")
+    params["train"]["initial"] = "other"
+    params["schedules"]["short"]["epochs"] = 0
+    params["seed"] += 1
+    train(params)
+    assert capsys.readouterr().err == ""
+    for file in (WEIGHTS, CENTRES):
+        ours, _ = load_weights(Path("models/train") / file)
+        others, _ = load_weights(Path("models/other") / file)
+        assert all(torch.equal(ours[name], others[name]) for name in others)
+
+
+def test_centres_that_do_not_fit_start_afresh(params, capsys) -> None:
+    train(params)
+    Path("models/train").rename("models/other")
+    params["train"]["initial"] = "other"
+    params["classifier"]["spheres"] = 2
+    train(params)
+    said = capsys.readouterr().err
+    assert "have 4 classes, 16 dimensions, 1 spheres; 4 classes, 16 dimensions, 2 spheres" in said
+    (Path("models/other") / CENTRES).unlink()
+    train(params)
+    assert "models/other/classifier.safetensors: class centres are not there" in (
+        capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("train.colour", "bgr", r"is fed otherwise \(rgb, mean 127.5, scale 127.5, embedding 16\)"),
+        ("backbone.width", 0.25, "is another network: size mismatch for conv1.weight"),
+    ],
+)
+def test_another_network_is_refused(params, key: str, value: Any, said: str) -> None:
+    train(params)
+    Path("models/train").rename("models/other")
+    params["train"]["initial"] = "other"
+    part, name = key.split(".")
+    params[part][name] = value
+    with pytest.raises(InputError, match=said):
+        train(params)
