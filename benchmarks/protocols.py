@@ -6,6 +6,7 @@ Features are random: speed and equal results are compared, no accuracy is meant.
 from __future__ import annotations
 
 import heapq
+import tracemalloc
 
 import numpy as np
 from sklearn.metrics import auc, roc_curve
@@ -15,6 +16,7 @@ from benchmarks._measure import Row, alternate
 from stages.descriptors import norm
 from stages.descriptors._pooling import Templates
 from stages.protocols import pairs
+from stages.protocols._bootstrap import Resampling, resampled_roc
 from stages.protocols._roc import Scores
 from stages.protocols._search import search
 from stages.protocols._vectors import pair_scores, positions, unit
@@ -23,16 +25,19 @@ from stages.protocols._vectors import pair_scores, positions, unit
 IMAGES, TEMPLATES, PAIRS, GENUINE = 469_375, 23_124, 15_658_489, 19_557
 GALLERY, PROBES = 3_531, 19_593
 DIMENSIONS = 512
+WHOLE_S, BOOTSTRAP_S = 3.0, 30.0  # seconds to stay below
 FAR = [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1]
 
 
 def rows() -> list[Row]:
     random = np.random.default_rng(0)
+    parts = [pair_list(random), roc(random), pooling(random)]
     return [
         tenfold(random),
-        pair_list(random),
-        roc(random),
-        pooling(random),
+        *parts,
+        sparse_pairs(random),
+        whole(random, 16 * parts[0].theirs_s + 4 * parts[1].theirs_s + parts[2].theirs_s),
+        bootstrap(random),
         identification(random),
     ]
 
@@ -110,6 +115,90 @@ def pair_list(random: np.random.Generator) -> Row:
     return Row("scores of a list of pairs", fast, plain, 50, 150, product / fast, note)
 
 
+def sparse_pairs(random: np.random.Generator) -> Row:
+    """A list of few of all combinations, in no order: pair by pair, without a matrix product."""
+    count = 400_000
+    single = unit(vectors(random, TEMPLATES))
+    double = single.astype(np.float64)
+    left, right = random.integers(0, TEMPLATES, (2, count))
+
+    def theirs() -> np.ndarray:
+        return np.concatenate([
+            np.sum(double[left[k : k + 100_000]] * double[right[k : k + 100_000]], -1)
+            for k in range(0, count, 100_000)
+        ])  # fmt: skip
+
+    np.testing.assert_allclose(pair_scores(single, single, left, right), theirs(), atol=1e-6)
+    fast, plain = alternate(lambda: pair_scores(single, single, left, right), theirs, rounds=3)
+    note = f"{count:,} of {TEMPLATES**2:,} combinations of IJB-C's templates"
+    return Row("scores of a sparse list", fast, plain, 3, None, None, note)
+
+
+def whole(random: np.random.Generator, plain: float) -> Row:
+    """IJB-C 1:1 after extraction at its full size, with mirror images: pooling to TAR."""
+    embedding = np.tile(vectors(random, IMAGES // 16 + 1), (16, 1))[:IMAGES]
+    table = template_list(random)
+    left = np.sort(random.integers(0, GALLERY, PAIRS))
+    right = random.integers(GALLERY, TEMPLATES, PAIRS)
+    same = np.zeros(PAIRS, bool)
+    same[random.choice(PAIRS, GENUINE, replace=False)] = True
+
+    def ours() -> list[float]:
+        templates = Templates.of(table, table["record"])
+        pooled = norm.describe(embedding, embedding, templates, None, None, norm.Params())[1]
+        pooled = unit(pooled)
+        curve = Scores(pair_scores(pooled, pooled, left, right), same).roc
+        return [*(curve.tar(x) for x in FAR), curve.auc()]
+
+    (fast,) = alternate(ours, rounds=2)
+    tracemalloc.start()
+    ours()
+    gigabytes = tracemalloc.get_traced_memory()[1] / 1e9
+    tracemalloc.stop()
+    note = (
+        f"{IMAGES:,} images, {PAIRS:,} pairs; {gigabytes:.2f} GB over its inputs; theirs: "
+        f"the rows above times their shares; target: {WHOLE_S:g} s"
+    )
+    return Row("IJB-C 1:1 after extraction", fast, plain, plain / WHOLE_S, None, None, note)
+
+
+def bootstrap(random: np.random.Generator) -> Row:
+    """1,000 replicates over subjects of IJB-C's pairs; the plain way weighs every pair anew."""
+    person = np.concatenate([np.arange(GALLERY), random.integers(0, GALLERY, PROBES)])
+    left = random.integers(0, GALLERY, PAIRS)
+    right = random.integers(GALLERY, TEMPLATES, PAIRS)
+    same = person[left] == person[right]
+    scores = (0.15 * random.standard_normal(PAIRS, dtype=np.float32)).astype(np.float32)
+    scores[same] += 0.5
+    resampling = Resampling(replicates=1000)
+    group, groups = resampling.grouped(person)
+    weights = resampling.weights(groups)
+    descending = np.argsort(-scores)
+
+    def ours() -> np.ndarray:
+        people = resampling.pairs(person, left, right, same)
+        genuine = scores[same], people.genuine
+        impostor = scores[~same], people.first, people.second
+        return resampled_roc(genuine, impostor, groups, resampling).tar(1e-3)
+
+    def theirs() -> float:
+        """One replicate."""
+        one = weights[0].astype(np.float64)
+        first, second = group[left[descending]], group[right[descending]]
+        times = np.where(first == second, one[first], one[first] * one[second])
+        own = same[descending]
+        false, true = np.cumsum(times * ~own), np.cumsum(times * own)
+        return true[np.searchsorted(false, 1e-3 * false[-1], side="right") - 1] / true[-1]
+
+    np.testing.assert_allclose(ours()[0], theirs(), atol=0.01)
+    fast, plain = alternate(ours, theirs, rounds=1)
+    plain *= resampling.replicates
+    note = (
+        f"{PAIRS:,} pairs, 1,000 replicates in {groups} groups of people; theirs: one, times 1,000"
+    )
+    return Row("bootstrap over subjects", fast, plain, plain / BOOTSTRAP_S, None, None, note)
+
+
 def roc(random: np.random.Generator) -> Row:
     """TAR at six FARs and AUC of a quarter of IJB-C's scores."""
     count, genuine = PAIRS // 4, GENUINE // 4
@@ -139,12 +228,8 @@ def pooling(random: np.random.Generator) -> Row:
     """IJB-C's images to templates; the published loop runs on every 20th template."""
     some = vectors(random, IMAGES // 16 + 1)
     embedding = np.tile(some, (16, 1))[:IMAGES]
-    template = np.sort(
-        np.concatenate([np.arange(TEMPLATES), random.integers(0, TEMPLATES, IMAGES - TEMPLATES)])
-    )
-    media = template * 8 + random.integers(0, 8, IMAGES)  # fmt: skip
-    table = {"record": np.arange(IMAGES), "template": template, "media": media,
-             "score": np.ones(IMAGES, np.float32)}  # fmt: skip
+    table = template_list(random)
+    template, media = table["template"], table["media"]
     share = 20
 
     def ours() -> np.ndarray:
@@ -171,6 +256,15 @@ def pooling(random: np.random.Generator) -> Row:
     fast, plain, once = alternate(ours, theirs, lambda: embedding.sum(), rounds=3)
     note = f"IJB-C, {IMAGES:,} images; theirs: 1/{share} of the templates, times {share}"
     return Row("pooling of templates", fast, share * plain, 100, 260, once / fast, note)
+
+
+def template_list(random: np.random.Generator) -> dict[str, np.ndarray]:
+    """Images of IJB-C's templates, up to eight media each."""
+    more = random.integers(0, TEMPLATES, IMAGES - TEMPLATES)
+    template = np.sort(np.concatenate([np.arange(TEMPLATES), more]))
+    media = template * 8 + random.integers(0, 8, IMAGES)
+    return {"record": np.arange(IMAGES), "template": template, "media": media,
+            "score": np.ones(IMAGES, np.float32)}  # fmt: skip
 
 
 def identification(random: np.random.Generator) -> Row:

@@ -11,7 +11,7 @@ BLOCK_CELLS = 1 << 23  # of a block of scores to pick pairs from: 32 MiB, for fe
 SEARCH_CELLS = 1 << 20  # of a block that is looked at in full: 4 MiB stay near the processor
 FEWEST_ROWS = 64  # of such a block, or the product is slow
 DENSE = 1 / 32  # share of all combinations from which whole products beat single pairs
-PAIRS_A_BLOCK = 1 << 14
+PAIRS_A_BLOCK = 1 << 8  # scored one by one: both sides stay in the processor's cache
 LOOKUP_SPAN = 1 << 26  # identifiers up to here are found by a table
 
 
@@ -91,9 +91,13 @@ def _singly(
     first: np.ndarray, second: np.ndarray, left: np.ndarray, right: np.ndarray
 ) -> np.ndarray:
     scores = np.empty(len(left), np.float32)
+    x, y = np.empty((2, PAIRS_A_BLOCK, first.shape[1]), np.float32)
     for start in range(0, len(left), PAIRS_A_BLOCK):
         some = slice(start, start + PAIRS_A_BLOCK)
-        scores[some] = np.einsum("ij,ij->i", first[left[some]], second[right[some]])
+        count = len(left[some])
+        first.take(left[some], axis=0, out=x[:count], mode="clip")  # clip: in place
+        second.take(right[some], axis=0, out=y[:count], mode="clip")
+        np.einsum("ij,ij->i", x[:count], y[:count], out=scores[some])
     return scores
 
 
