@@ -115,11 +115,15 @@ def _validate_model(top: Top) -> None:
             f"{network} has no branches",
             "set it to [], or choose another backbone.name",
         )
-    imported = Path("models") / top.trunk / "weights.safetensors"
-    if top.trunk != "train" and not imported.is_file():
-        raise _wrong(
-            "trunk", f"models/{top.trunk} holds no model", "set it to train, or import one"
-        )
+    if top.trunk != "train":
+        _require_model("trunk", top.trunk, "set it to train, or import one")
+    if initial := top.train.get("initial"):
+        _require_model("train.initial", initial, "set it to null, or import one")
+
+
+def _require_model(key: str, name: str, remedy: str) -> None:
+    if not (Path("models") / name / "weights.safetensors").is_file():
+        raise _wrong(key, f"models/{name} holds no model", remedy)
 
 
 def _names(file: Path) -> set[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,6 +109,7 @@ def choose(library: str, name: str, key: str) -> Path:
     return file
 
 
+@cache
 def declared_params(file: Path) -> type[Section]:
     """The class `Params` that `file` declares, without importing what else the file needs.
 

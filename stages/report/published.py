@@ -21,7 +21,8 @@ FOLDER = Path(__file__).parent
 TABLE = FOLDER / "published.csv"
 SOURCES = FOLDER / "sources.yaml"
 DOCUMENT = Path("docs/papers.md")
-BEGIN, END = "<!-- begin: python -m stages.report.published -->", "<!-- end -->"
+BEGIN, END = "<!-- begin: python -m {} -->", "<!-- end -->"
+NAME = "stages.report.published"
 
 KEY = ["paper", "table", "method", "backbone", "train_set", "benchmark", "metric", "setting"]
 COLUMNS = [*KEY, "protocol", "value", "source"]
@@ -138,7 +139,7 @@ def _tables(published: pd.DataFrame, sources: dict[str, Any]) -> str:
             ]
         )
     head = ["table", "what it holds", "taken from", "benchmarks", "cells", "protocol known"]
-    return "### Tables\n\n" + _markdown(head, rows)
+    return "### Tables\n\n" + markdown_table(head, rows)
 
 
 def _data(published: pd.DataFrame) -> str:
@@ -157,14 +158,14 @@ def _data(published: pd.DataFrame) -> str:
             ]
             for p in entry["protocols"]
         ]
-        parts += [part, _markdown(["protocol", "cells", "settings"], rows)]
+        parts += [part, markdown_table(["protocol", "cells", "settings"], rows)]
     return "\n\n".join(parts)
 
 
 def _protocols(published: pd.DataFrame, sources: dict[str, Any]) -> str:
     used = {part for protocol in published["protocol"] for part in protocol.split("+")}
     rows = [[f"`{name}`", text] for name, text in sources["protocols"].items() if name in used]
-    return "### Words of a protocol\n\n" + _markdown(["word", "meaning"], rows)
+    return "### Words of a protocol\n\n" + markdown_table(["word", "meaning"], rows)
 
 
 def _listed(values: pd.Series, code: bool = False) -> str:
@@ -172,23 +173,25 @@ def _listed(values: pd.Series, code: bool = False) -> str:
     return ", ".join(f"`{name}`" if code else name for name in names)
 
 
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def filled(text: str) -> str:
-    """`text` of docs/papers.md with its generated part brought up to date."""
-    before, begin, rest = text.partition(BEGIN)
+def filled(text: str, name: str, generated: str) -> str:
+    """`text` of docs/papers.md with the part that `python -m name` generates brought up to date."""
+    before, begin, rest = text.partition(BEGIN.format(name))
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise InputError(DOCUMENT, "lacks the marks of its generated part", f"add {BEGIN} .. {END}")
-    return f"{before}{BEGIN}\n\n{document()}\n\n{END}{after}"
+        remedy = f"add {BEGIN.format(name)} .. {END}"
+        raise InputError(DOCUMENT, "lacks the marks of its generated part", remedy)
+    return f"{before}{begin}\n\n{generated}\n\n{END}{after}"
 
 
 def main() -> None:
     """Bring the generated part of docs/papers.md up to date with the published table."""
-    text = filled(DOCUMENT.read_text())
+    text = filled(DOCUMENT.read_text(), NAME, document())
     with atomic_file(DOCUMENT) as scratch:
         scratch.write_text(text)
 

@@ -74,6 +74,7 @@ def spoil(params: dict, key: str, value: object) -> None:
         ("benchmarks.orl_pairs.dataset", "orl", r"benchmarks\.orl_pairs\.dataset: 'orl' is none"),
         ("benchmarks.orl_pairs.flod", 3, r"benchmarks\.orl_pairs\.flod: unknown key"),
         ("trunk", "r100", r"trunk: models/r100 holds no model"),
+        ("train.initial", "r100", r"train\.initial: models/r100 holds no model.*null"),
         ("seed", -1, r"seed: .*not -1"),
         ("nonsense", 1, r"params\.yaml: nonsense: unknown key"),
         ("extract.resampler", "magic", r"extract\.resampler: .*not 'magic'"),

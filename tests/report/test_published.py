@@ -13,9 +13,11 @@ from stages.report.published import (
     COLUMNS,
     END,
     KEY,
+    NAME,
     TABLE,
     THROUGHPUT,
     UNKNOWN,
+    document,
     filled,
     needs,
     read_published,
@@ -95,13 +97,14 @@ def test_a_measured_benchmark_needs_nothing_more(published: pd.DataFrame) -> Non
 
 def test_the_document_is_up_to_date() -> None:
     text = DOCUMENT.read_text()
-    assert filled(text) == text, "run python -m stages.report.published"
+    assert filled(text, NAME, document()) == text, f"run python -m {NAME}"
 
 
 def test_a_document_without_marks_is_refused() -> None:
     with pytest.raises(InputError, match="marks"):
-        filled(f"{BEGIN} but no end")
-    assert filled(f"a {BEGIN} old {END} b").startswith("a ")
+        filled(f"{BEGIN.format('other')} old {END}", NAME, "new")
+    text = f"a {BEGIN.format(NAME)} old {END} b"
+    assert filled(text, NAME, "new") == f"a {BEGIN.format(NAME)}\n\nnew\n\n{END} b"
 
 
 def test_a_wrong_table_names_its_line(tmp_path: Path) -> None:
