@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks._measure import Row, alternate
 from stages.core.contract import InputContract
-from stages.core.fit import _ahead as ahead
+from stages.core.fit import ahead
 from stages.core.recipe import Augmentation
 from stages.core.seeding import keep_large_blocks
 from stages.datasets._augment import draws

@@ -110,7 +110,7 @@ def fit(
             batches = _batches(rows, recipe.batch, seed, name, epoch)[:steps]
             parts = [np.array_split(batch, loop.accumulate) for batch in batches]
             todo = [part[share(len(part))] for cut in parts[state.step :] for part in cut]
-            loaded = _ahead(load, todo, epoch)
+            loaded = ahead(load, todo, epoch)
             while state.step < steps:
                 torch.manual_seed(derive(seed, name, "dropout", epoch, state.step))
                 iteration = epoch * steps + state.step
@@ -273,7 +273,7 @@ def _require_rows_for_all(name: str, recipe: Recipe, rows: int, parts: int) -> N
         )
 
 
-def _ahead(
+def ahead(
     load: Callable[[np.ndarray, int], Loaded], parts: list[np.ndarray], epoch: int
 ) -> Iterator[Loaded]:
     """What `load` gives for each of `parts`, AHEAD of them loaded before they are asked for."""
