@@ -16,6 +16,7 @@ import yaml
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from stages.check import validate as check
+from stages.core.recipe import Recipe
 from stages.report.commands import NAME, Command, commands, document, hydra, read_commands
 from stages.report.conditions import with_conditions
 from stages.report.published import (
@@ -143,14 +144,23 @@ def test_the_commands_are_in_the_document() -> None:
 
 
 def test_a_recipe_replaces_the_whole_section(project: Path) -> None:
-    """Nothing of ORL's augmentation or warm-up is left in a published branch or head."""
-    line = next(command.line() for command in MADE if command.name == "btnet_iresnet50_ms1mv3")
+    """Nothing of ORL's augmentation, warm-up or epochs is left in a published branch or head."""
+    (line,) = (command.line() for command in MADE if command.name == "btnet_iresnet50_ms1mv3")
     params = changed(project, *overrides(line))
-    recipe = params["schedules"]["btnet_branch"]
-    assert params["distill"] == recipe | {"antialias": False}
-    line = next(command.line() for command in MADE if command.name == "arcface_scf_resnet100_ms1m")
-    params = changed(project, *overrides(line))
-    assert params["head"]["shared"] == params["schedules"]["scf"]
+    as_published = {"antialias": False, "freeze": "reference"}
+    assert params["distill"] == params["schedules"]["btnet_branch"] | as_published
+    lines = [line for _, line in LINES if "+head.shared=" in line]
+    recipes = {"scf": "scf", "scf_g": "scf", "pfe_g": "pfe", "coreset": "facecoresetnet"}
+    seen = set()
+    for line in lines:
+        params = changed(project, *overrides(line))
+        (head,) = params["heads"]
+        seen.add(head)
+        recipe = params["schedules"][recipes[head]]
+        used = params["head"]["shared"] | params["head"][head]
+        assert {key: used[key] for key in recipe} == recipe
+        assert not (used.keys() - recipe.keys()) & Recipe.model_fields.keys()
+    assert seen == set(recipes)
 
 
 def test_values_are_written_as_overrides() -> None:
