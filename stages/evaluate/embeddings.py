@@ -1,0 +1,161 @@
+"""Any model's embeddings by any protocol, nothing trained, extracted or written.
+
+    python -m stages.evaluate.embeddings bin lfw.bin pairs embeddings.npy
+    python -m stages.evaluate.embeddings ijb IJBC "{protocol: templates, pick: nearest}" both.npy
+
+The arguments are a format (a file of stages/datasets), where the set lies, a protocol with its
+options as in params.yaml, and the embeddings: float [n, d], or [2, n, d] with those of the mirror
+images. Rows are the images in the vendor's order: of a .bin pack all images or the distinct ones,
+of IJB the lines of the list of landmarks; the images themselves are not needed for IJB.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from stages.core.entry import start
+from stages.core.errors import InputError
+from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL, Index
+from stages.core.params import choose, load, parse
+from stages.datasets._source import Source
+from stages.protocols._bootstrap import Resampling
+from stages.protocols._result import Result
+from stages.protocols._rows import Rows
+from stages.protocols._tables import Tables
+
+ROW, MODEL, SIZE = "embeddings", "model", 112
+OF_TEMPLATES = ("templates", "identification")  # protocols without rows of images
+
+
+def main(format: str, root: str, protocol: str, embeddings: str) -> None:
+    """Score embeddings of a set by a protocol and print a Markdown table."""
+    choose("datasets", format, "format")
+    reader = importlib.import_module(f"stages.datasets.{format}")
+    source = reader.read(Path(root), parse(reader.Params, {}, format))
+    print(table(evaluate(source, Path(root), protocol, Path(embeddings))))
+
+
+def evaluate(source: Source, root: Path, protocol: str, path: Path) -> dict[str, Result]:
+    """Results by row: `embeddings`, or the descriptors mean and norm of templates.
+
+    Raise InputError if the array does not fit the set, or the protocol is none.
+    """
+    views = _rows_of(source, _read(path), path)
+    module, options = _protocol(protocol, len(views) == 2)
+    tables = Tables(root, source.tables)
+    index = _index(len(source.records))
+    arrays = {
+        "embedding": views[0],
+        "mirrored": views[-1],
+        "norm": np.linalg.norm(views[0], axis=1),
+    }
+    descriptors = {}
+    if "templates" in source.tables:
+        arrays |= _descriptors(tables, index, views)
+        descriptors = {name: (MODEL, name) for name in ("mean", "norm")}
+    protocol_of_templates = module.__name__.rpartition(".")[2] in OF_TEMPLATES
+    rows = Rows(
+        read=lambda model, name: arrays[name],
+        settings={ROW: (MODEL, MODEL)} if not protocol_of_templates else {},
+        sizes={SIZE: MODEL},
+        upsampled={},
+        descriptors=descriptors,
+        heads={},
+    )
+    return module.evaluate(rows, tables, index, options, Resampling())
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as fault:
+        raise InputError(path, f"not a NumPy array ({fault})", "save it by numpy.save") from None
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or len(array) > 2 or array.dtype.kind != "f":
+        problem = f"{array.dtype} of shape {array.shape}"
+        raise InputError(path, problem, "give float [n, d], or [2, n, d] with mirror images")
+    if not np.isfinite(array).all():
+        raise InputError(path, "holds values that are not finite", "embed these images anew")
+    return array.astype(np.float32, copy=False)
+
+
+def _rows_of(source: Source, array: np.ndarray, path: Path) -> np.ndarray:
+    """[views, records, d]: the images of the set, once each."""
+    count, given = len(source.records), array.shape[1]
+    if given == count:
+        return array
+    if "pairs" in source.tables and given == 2 * len(source.tables["pairs"]["same"]):
+        return array[:, [int(record.name.split()[1]) for record in source.records]]
+    remedy = "one row an image, in the order of the vendor's list"
+    raise InputError(path, f"{given} rows for {count} images", remedy)
+
+
+def _protocol(text: str, mirrored: bool) -> tuple[Any, Any]:
+    import yaml
+
+    try:
+        given = yaml.safe_load(text)
+    except yaml.YAMLError:
+        given = None
+    entry = given if isinstance(given, dict) else {"protocol": given}
+    options = dict(entry)
+    name = options.pop("protocol", None)
+    if not isinstance(name, str):
+        remedy = "give a name, or options in braces like {protocol: pairs, flip: false}"
+        raise InputError("the command line", f"{text!r} names no protocol", remedy)
+    module, _ = load("protocols", name, {}, "protocol")
+    if not mirrored and "flip" in module.Params.model_fields:
+        options["flip"] = False
+    return load("protocols", name, options, "protocol")
+
+
+def _index(count: int) -> Index:
+    """As if every image were there, aligned and distinct."""
+    text = np.array([str(k) for k in range(count)], object)
+    return Index(
+        path=text,
+        offset=np.full(count, IN_OWN_FILE),
+        length=np.zeros(count, np.int64),
+        label=np.full(count, UNKNOWN_LABEL),
+        width=np.full(count, SIZE),
+        height=np.full(count, SIZE),
+        sha1=text,
+        source=text,
+        record=np.arange(count),
+        landmarks=np.full((count, 10), np.nan, np.float32),
+    )
+
+
+def _descriptors(tables: Tables, index: Index, views: np.ndarray) -> dict[str, np.ndarray]:
+    from stages.descriptors import mean, norm
+    from stages.descriptors._pooling import Templates
+
+    templates, flip = Templates.of(tables["templates"], index.record), len(views) == 2
+    return {
+        f"descriptor_{name}": module.describe(
+            views[0], views[-1], templates, None, None, module.Params(flip=flip)
+        )[1]
+        for name, module in (("mean", mean), ("norm", norm))
+    }
+
+
+def table(results: dict[str, Result]) -> str:
+    """Markdown: every measure in % with its 95 % interval."""
+    lines = [
+        "| row | metric | value | 95 % interval | method |",
+        "| --- | --- | ---: | --- | --- |",
+    ]
+    for row, result in results.items():
+        for name, m in result.measures.items():
+            ends = f"{100 * m.low:.2f} to {100 * m.high:.2f}"
+            lines.append(f"| {row} | {name} | {100 * m.value:.2f} | {ends} | {m.method} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    start(main, "format", "root", "protocol", "embeddings")

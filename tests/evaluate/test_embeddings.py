@@ -1,0 +1,98 @@
+"""The command that scores any model's embeddings, on a pack and on IJB's lists alone."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.core.errors import InputError
+from stages.evaluate.embeddings import main
+from tests.protocols import made
+
+META = Path(__file__).resolve().parents[1] / "golden/ijb/meta_synth/IJBB"
+
+
+def value(text: str, row: str, metric: str) -> float:
+    line = next(x for x in text.splitlines() if x.startswith(f"| {row} | {metric} |"))
+    return float(line.split("|")[3])
+
+
+def pack(folder: Path) -> tuple[Path, np.ndarray, np.ndarray]:
+    """40 pairs of ten people; some images occur in several pairs."""
+    random = np.random.default_rng(0)
+    person = np.repeat(np.arange(10), 4)
+    first = np.arange(40)
+    second = np.where(first % 2 == 0, first + 1, (first + 5) % 40)
+    images = [b"image %d" % k for pair in zip(first, second, strict=True) for k in pair]
+    same = person[first] == person[second]
+    path = folder / "made.bin"
+    path.write_bytes(pickle.dumps((images, same.tolist()), protocol=2))
+    vectors = made.faces(random, person, 0.6)
+    order = np.stack([first, second], axis=1).reshape(-1)
+    return path, vectors[order], same
+
+
+@pytest.mark.parametrize("rows", ["all", "distinct"])
+def test_a_pack(tmp_path: Path, capsys: pytest.CaptureFixture, rows: str) -> None:
+    path, vectors, same = pack(tmp_path)
+    if rows == "distinct":  # by first appearance
+        vectors = vectors[np.sort(np.unique(vectors, axis=0, return_index=True)[1])]
+    np.save(tmp_path / "e.npy", vectors)
+    main("bin", str(path), "{protocol: pairs, folds: 5}", str(tmp_path / "e.npy"))
+    found = value(capsys.readouterr().out, "embeddings", "accuracy")
+    assert 50 < found < 100
+    if rows == "all":
+        cosine = [made.cosines(vectors[[2 * k]], vectors[[2 * k + 1]])[0, 0] for k in range(40)]
+        best = max(np.mean((np.array(cosine) >= t) == same) for t in cosine)
+        assert found <= 100 * best + 1e-9
+    else:
+        np.save(tmp_path / "e.npy", pack(tmp_path)[1])
+        main("bin", str(path), "{protocol: pairs, folds: 5}", str(tmp_path / "e.npy"))
+        assert value(capsys.readouterr().out, "embeddings", "accuracy") == found
+
+
+def test_ijb_without_an_image(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Mirror images are summed; `mean` and `norm` are rows."""
+    views = np.random.default_rng(1).normal(size=(2, 200, 16)).astype(np.float32)
+    np.save(tmp_path / "plain.npy", views.sum(axis=0))
+    np.save(tmp_path / "both.npy", views)
+    main("ijb", str(META), "templates", str(tmp_path / "both.npy"))
+    both = capsys.readouterr().out
+    main("ijb", str(META), "templates", str(tmp_path / "plain.npy"))
+    assert capsys.readouterr().out == both
+    assert 0 < value(both, "norm", "auc") < 100
+    assert "| embeddings |" not in both
+
+
+@pytest.mark.parametrize(
+    ("array", "protocol", "message"),
+    [
+        (np.zeros((3, 4), np.float32), "templates", "3 rows for 200 images"),
+        (np.zeros(200, np.float32), "templates", "shape (200,)"),
+        (np.full((200, 2), np.nan, np.float32), "templates", "not finite"),
+        (np.ones((200, 2), np.float32), "temples", "'temples' is none of"),
+        (np.ones((200, 2), np.float32), "{fused: true}", "names no protocol"),
+        (np.ones((200, 2), np.float32), "pairs", "this set has no such list"),
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path: Path, array, protocol, message) -> None:
+    np.save(tmp_path / "e.npy", array)
+    with pytest.raises(InputError) as fault:
+        main("ijb", str(META), protocol, str(tmp_path / "e.npy"))
+    assert message in str(fault.value)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    (tmp_path / "e.npy").write_bytes(b"no array")
+    command = ["stages.evaluate.embeddings", "ijb", str(META), "templates", str(tmp_path / "e.npy")]
+    run = subprocess.run(
+        [sys.executable, "-m", *command], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert "e.npy: not a NumPy array" in run.stderr
+    assert run.stderr.count("\n") == 1
