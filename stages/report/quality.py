@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from stages.core.errors import InputError
 from stages.report.results import NATIVE, UPSAMPLED
 
 FEATURES = Path("data/features")
+CONFIDENCES = ("kappa", "precision")  # arrays of a head, one number an image
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class Quality:
 def read_qualities(
     image_set: str, resolutions: Iterable[int], heads: Iterable[str]
 ) -> list[Quality]:
-    """The trunk's norm, the branches' norms and each head's kappa for one image set.
+    """The trunk's norm, the branches' norms and each head's confidence for one image set.
 
-    A head that gives no kappa (a set head) is left out. Raise InputError if the trunk's or a
+    A head that gives none (a set head) is left out. Raise InputError if the trunk's or a
     branch's norm is missing.
     """
     folder, low = FEATURES / image_set, list(resolutions)
@@ -56,11 +58,11 @@ def read_qualities(
         qualities.append(
             Quality("norm, branches", "norm_branch", _load({**trunk, **branches}), True)
         )
-    for head in heads:
-        kappas = {NATIVE: folder / f"head_{head}/kappa.npy"}
-        kappas |= {r: folder / f"head_{head}/kappa_{r}.npy" for r in low}
-        if kappas[NATIVE].exists():
-            qualities.append(Quality(f"kappa, {head}", f"kappa_{head}", _load(kappas)))
+    for head, name in product(heads, CONFIDENCES):
+        files = {NATIVE: folder / f"head_{head}/{name}.npy"}
+        files |= {r: folder / f"head_{head}/{name}_{r}.npy" for r in low}
+        if files[NATIVE].exists():
+            qualities.append(Quality(f"{name}, {head}", f"{name}_{head}", _load(files)))
     return qualities
 
 

@@ -35,6 +35,8 @@ PARAMS = {
         "many": {"protocol": "identification", "dataset": "ijb", "ranks": [1]},
         "cameras": {"protocol": "surveillance", "dataset": "cameras"},
         "trust": {"protocol": "quality", "dataset": "pack"},
+        "tiny": {"protocol": "lowres", "dataset": "cameras"},
+        "mega": {"protocol": "distractors", "dataset": "cameras", "sizes": [10], "far": [0.01]},
     },
 }
 SETTINGS = ["112&112", "112&28", "112&7", "28&28", "7&7"]
@@ -91,7 +93,11 @@ def lists(image_set: str, random: np.random.Generator) -> dict[str, dict[str, np
         shot = np.arange(count) % IMAGES
         role = np.where(PERSON >= 5, "unmated", np.where(shot < 2, "gallery", "mated"))
         subject = np.where(PERSON >= 5, -1, PERSON)
-        return {"surveillance": {"record": np.arange(count), "role": role, "subject": subject}}
+        lists = {"surveillance": {"record": np.arange(count), "role": role, "subject": subject}}
+        for name, known in (("lowres", ["gallery", "probe"]), ("distractors", ["probe"] * 2)):
+            role = np.where(PERSON >= 5, "distractor", np.where(shot < 3, *known))
+            lists[name] = {"record": np.arange(count), "role": role, "subject": subject}
+        return lists
     template, person = np.arange(count // 2) + 5, PERSON[::2]  # two images each, three a person
     enrolled = np.arange(len(template)) % 3 == 0
     left, right = first % len(template), second % len(template)
@@ -122,6 +128,9 @@ def metrics(benchmark: str, kind: str = "json", *beside: str) -> dict:
          PAIR_CURVES),
         ("many", ["mean", "norm", "kappa", *SETTINGS, *UPSAMPLED], ["rank1"], ["cmc", "open_set"]),
         ("cameras", ["trunk", "max+ceil", "avg+floor"], ["auc", "tpir20@fpir=0.1"], ["open_set"]),
+        ("tiny", [*SETTINGS, *UPSAMPLED, "pixels"], ["rank1", "rank5", "rank20"], ["cmc"]),
+        ("mega", [*SETTINGS, *UPSAMPLED, "pixels"], ["rank1@n=10", "rank1@n=18", "tar@far=1e-2"],
+         ["cmc"]),
         ("trust", ["kappa", "norm"], ["auc@px=28", "auc@px=7", "fnmr@discard=0"], ["edc"]),
     ],
 )  # fmt: skip
