@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from stages.report.page import Report, beside_published, few
+from stages.report.page import Report, beside_published, comparisons, few
+from stages.report.replicates import Difference
 
 LATEX = str.maketrans({c: f"\\{c}" for c in "&%_#"})
 PUBLISHED = "Published beside measured"
@@ -23,8 +24,12 @@ class Table:
 
 
 def tables(report: Report) -> list[Table]:
-    """One table a benchmark, every row by every metric, and one of published cells."""
-    made = [_benchmark(report, name) for name in report.params["benchmarks"]]
+    """Of a benchmark every row by every metric, and branch minus upsampled; published cells."""
+    made = []
+    for name in report.params["benchmarks"]:
+        made.append(_benchmark(report, name))
+        changes = _changes(report, name)
+        made += [changes] if changes.rows else []
     paired = beside_published(report)[2]
     rows = [
         [
@@ -32,7 +37,7 @@ def tables(report: Report) -> list[Table]:
             f"{x.benchmark} {x.setting} {x.metric}",
             percent(x.published),
             f"{percent(x.measured)} [{percent(x.low)}, {percent(x.high)}]",
-            f"{100 * x.difference:+.2f}",
+            points(x.difference),
             "yes" if x.within else "no",
         ]
         for x in paired.itertuples()
@@ -53,12 +58,34 @@ def _benchmark(report: Report, name: str) -> Table:
     return Table(name, ["row", *metrics], rows)
 
 
+def _changes(report: Report, name: str) -> Table:
+    """Branch minus upsampled by setting and metric, in points, with paired intervals."""
+    mine = report.cells[report.cells["benchmark"] == name]
+    metrics = list(dict.fromkeys(mine["metric"]))
+    rows: dict[str, dict[str, str]] = {}
+    for metric in metrics:
+        for line in comparisons(mine[mine["metric"] == metric], report.samples):
+            if not math.isnan(line.change.value):
+                rows.setdefault(line.setting, {})[metric] = _change(line.change)
+    body = [[setting, *(cells.get(m, "–") for m in metrics)] for setting, cells in rows.items()]
+    return Table(f"{name}: branch minus upsampled, in points", ["setting", *metrics], body)
+
+
+def _change(change: Difference) -> str:
+    ends = f" [{points(change.low)}, {points(change.high)}]"
+    return f"{points(change.value)}{ends}{'' if change.paired else ' unpaired'}"
+
+
 def _text(cell: Any) -> str:
     """Value and 95 % interval in %; marked if it rests on fewer than ten errors."""
     if cell is None:
         return "–"
     ends = "" if math.isnan(cell.low) else f" [{percent(cell.low)}, {percent(cell.high)}]"
     return f"{percent(cell.value)}{'*' if few(cell) else ''}{ends}"
+
+
+def points(value: float) -> str:
+    return f"{100 * value:+.2f}"
 
 
 def percent(value: float) -> str:
