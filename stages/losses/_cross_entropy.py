@@ -24,7 +24,7 @@ from stages.losses._margin import Margin
 NORM_FLOOR = 1e-12
 # Classes at a time: so many that a product is efficient, so few that on a CPU what is read once
 # more is still in the cache.
-BLOCK = {"cpu": 4096}
+BLOCK = {"cpu": 8192}
 BLOCK_OF_DEVICE = 16384
 
 

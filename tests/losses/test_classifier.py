@@ -5,7 +5,7 @@ import torch
 from stages.losses import arcface, magface, softmax
 from stages.losses._classifier import Classifier
 from stages.losses._margin import Margin
-from tests.losses.plain import cosines
+from tests.losses.plain import cosines, loss_of
 
 EMBEDDING, CLASSES, BATCH = 12, 5, 6
 
@@ -119,3 +119,27 @@ def test_a_margin_may_keep_statistics_and_move_the_other_entries():
     own = cosine.gather(1, y[:, None]) - 0.25
     z = torch.where(cosine > own, cosine * (t + cosine), cosine).scatter(1, y[:, None], own)
     torch.testing.assert_close(loss.total.detach(), torch.nn.functional.cross_entropy(z, y))
+
+
+def test_centres_may_start_at_length_1_in_each_sphere():
+    margin = softmax.build(softmax.Params())
+    centres = Classifier(12, 3000, margin, spheres=3, initial="unit").centres.detach()
+    torch.testing.assert_close(centres.view(3000, 3, 4).norm(dim=2), torch.ones(3000, 3))
+    assert centres.mean().abs() < 0.01
+
+
+def test_centres_are_those_of_one_draw_of_the_whole():
+    torch.manual_seed(1)
+    built = Classifier(EMBEDDING, 2500, softmax.build(softmax.Params()))
+    torch.manual_seed(1)
+    assert torch.equal(built.centres, torch.nn.init.normal_(torch.empty(2500, EMBEDDING), 0, 0.01))
+
+
+def test_evaluation_takes_all_centres_and_draws_nothing():
+    margin = arcface.build(arcface.Params())
+    built = Classifier(EMBEDDING, 100, margin, sample_rate=0.1).double().eval()
+    x, y = batch()
+    loss = built(x, y)
+    assert built.step == 0
+    expected = loss_of(margin, x, built.centres, y)
+    torch.testing.assert_close(loss.total, expected.total)
