@@ -1,0 +1,133 @@
+"""A training step (forward, backward, clip, SGD; head of 1,000 classes) against eager float32.
+
+Theirs is the published trainers' loop on the same network: contiguous images, a head that
+normalises, multiplies and adds its margin by a one-hot, clip_grad_norm_, torch's SGD. Ours is what
+the stage train does with a batch: channels last, its own head, and autocast in the rows of bf16.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks._measure import Row, alternate
+from benchmarks.head import plain
+from stages.core.gradients import Descent
+from stages.core.optim import build_optimizer
+from stages.core.recipe import Recipe
+from stages.core.seeding import keep_large_blocks
+from stages.losses import arcface
+from stages.losses._classifier import Classifier
+from stages.networks import iresnet, mobilefacenet
+
+CLASSES, EMBEDDING, SIDE = 1_000, 512, 112
+CENTRE_STD = 0.01
+RECIPE = Recipe(epochs=1, batch=32, lr=0.1, clip=5.0)
+ROUNDS = 2
+GEMM_SIDE = 2048
+EMULATED_BATCH = 2  # where bf16 is emulated, which is slow
+BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "avx_ne_convert")
+
+
+def _iresnet(depth: int) -> nn.Module:
+    return iresnet.build(iresnet.Params(depth=depth, embedding=EMBEDDING))
+
+
+def _mobilefacenet() -> nn.Module:
+    return mobilefacenet.build(mobilefacenet.Params(embedding=EMBEDDING))
+
+
+class Case(NamedTuple):
+    """A network, images a step, and (target, best known) of each precision."""
+
+    name: str
+    build: Callable[[], nn.Module]
+    batch: int
+    fp32: tuple[float, float]
+    bf16: tuple[float, float]
+
+
+CASES = (
+    Case("iresnet18", lambda: _iresnet(18), 32, (1.3, 1.30), (2.4, 4.0)),
+    Case("mobilefacenet", _mobilefacenet, 32, (1.3, 1.30), (1.3, 1.37)),
+    Case("iresnet50", lambda: _iresnet(50), 8, (1.1, 1.14), (2.4, 2.4)),
+)
+
+
+def rows() -> list[Row]:
+    keep_large_blocks()  # as a training does
+    return [row for case in CASES for row in _compare(case)]
+
+
+def _compare(case: Case) -> list[Row]:
+    has_bf16 = _has_bf16()
+    emulated = "" if has_bf16 else "; this processor has no bf16 instructions"
+    return [
+        _row(case, "fp32", case.batch, case.fp32, ""),
+        _row(case, "bf16", case.batch if has_bf16 else EMULATED_BATCH, case.bf16, emulated),
+    ]
+
+
+def _row(case: Case, precision: str, batch: int, aim: tuple[float, float], note: str) -> Row:
+    torch.manual_seed(0)
+    network = case.build().train()
+    images = torch.rand(batch, 3, SIDE, SIDE) * 2 - 1
+    labels = torch.randint(CLASSES, (batch,))
+    ours = _ours(copy.deepcopy(network), images, labels, precision == "bf16")
+    theirs = _theirs(network, images, labels)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(images)
+    flop = 3 * counter.get_total_flops()  # backward multiplies twice, by weights and by maps
+    square = torch.rand(GEMM_SIDE, GEMM_SIDE)
+    ours_s, theirs_s, gemm_s = alternate(ours, theirs, lambda: square @ square, rounds=ROUNDS)
+    limit = flop * gemm_s / (2 * GEMM_SIDE**3)
+    note = f"{batch / ours_s:.1f} img/s, batch {batch}; theirs: eager fp32{note}"
+    name = f"training step, {case.name}, {precision}"
+    return Row(name, ours_s, theirs_s, *aim, limit / ours_s, f"{note}; limit: fp32 matrix product")
+
+
+def _ours(
+    network: nn.Module, images: torch.Tensor, labels: torch.Tensor, half: bool
+) -> Callable[[], None]:
+    network.to(memory_format=torch.channels_last)
+    classifier = Classifier(EMBEDDING, CLASSES, arcface.build(arcface.Params()))
+    modules = {"network": network, "classifier": classifier}
+    descent = Descent("step", modules, build_optimizer(RECIPE, modules), RECIPE.clip, None)
+    images = images.contiguous(memory_format=torch.channels_last)
+
+    def step() -> None:
+        descent.begin()
+        with torch.autocast("cpu", torch.bfloat16) if half else nullcontext():
+            embedding = network(images)
+        loss = classifier(embedding, labels).total
+        descent.backward(loss, last=True)
+        descent.move({"loss": loss.detach()}, 0)
+
+    return step
+
+
+def _theirs(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Callable[[], None]:
+    centres = nn.Parameter(torch.randn(CLASSES, EMBEDDING) * CENTRE_STD)
+    optimizer = torch.optim.SGD(
+        [*network.parameters(), centres], RECIPE.lr, RECIPE.momentum, weight_decay=5e-4
+    )
+
+    def step() -> None:
+        optimizer.zero_grad()
+        plain(network(images), centres, labels).backward()
+        nn.utils.clip_grad_norm_(network.parameters(), RECIPE.clip)
+        optimizer.step()
+
+    return step
+
+
+def _has_bf16() -> bool:
+    flags = Path("/proc/cpuinfo").read_text().split()
+    return any(name in flags for name in BF16_INSTRUCTIONS)
