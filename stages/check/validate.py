@@ -33,6 +33,7 @@ Settings = dict[str, Any]
 class Classifier(Section):
     spheres: int = Field(ge=1)
     sample_rate: float = Field(1.0, gt=0, le=1)
+    initial: Literal["normal", "unit"] = "normal"
 
 
 class Top(Section):
