@@ -23,8 +23,8 @@ CUT_DOWN = {
     "threads": 1,
     "schedules.orl.epochs": 3,
     "distill.epochs": 1,
+    "heads": ["scf"],
     "head.shared.epochs": 1,
-    "head.coreset.epochs": 1,
     "evaluate.bootstrap": 100,
     "test_sets": ["orl_pack", "orl_templates"],
     "benchmarks": {
