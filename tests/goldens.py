@@ -17,8 +17,7 @@ ABSENT = "no file of this kind in the folder"  # such a test is not collected (t
 COVERED: set[str] = set()
 
 # Kinds whose subject is not built yet.
-NOT_YET_COVERED = (
-)
+NOT_YET_COVERED = ()
 
 
 def golden(*patterns: str, argument: str = "file") -> Callable:

@@ -1,4 +1,4 @@
-"""QMUL's way to name people: a MATLAB list of file names and identities beside a folder of images."""
+"""QMUL's way to name people: a MATLAB list of files and identities beside a folder of images."""
 
 from __future__ import annotations
 
