@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from stages.protocols._bootstrap import Drawn, effective_count, weighted_share
+from stages.protocols._result import Measure, measure
 from stages.protocols._vectors import by_blocks
+
+CMC_RANKS = 20  # length of the curve
 
 
 @dataclass(frozen=True)
@@ -72,3 +77,43 @@ def merge(highest: np.ndarray, scores: np.ndarray, keep: int) -> np.ndarray:
     if len(rising) > keep:
         rising = np.partition(rising, len(rising) - keep)[-keep:]
     return np.sort(rising)[::-1]
+
+
+def closed_set(
+    rank: np.ndarray,
+    own: np.ndarray,
+    person: np.ndarray,
+    entries: int,
+    ranks: Sequence[int],
+    weights: np.ndarray,
+    drawn: Drawn,
+    note: str,
+) -> tuple[dict[str, Measure], dict[str, dict[str, np.ndarray]]]:
+    """`rank<k>`, the share of searches whose mate is among the first k, and the curve `cmc`.
+
+    Args:
+        rank: of each search's mate, from 1, int64 [searches].
+        own: score of it, which says how alike the searches of a person are.
+        person: of each search, 0..n-1.
+        entries: of the gallery; no rank from it on is given.
+        ranks: k.
+        weights, drawn: of the replicates.
+        note: what else to say of the method.
+    """
+    effective = effective_count(own, person)
+    measures = {
+        f"rank{k}": measure(
+            np.mean(rank <= k),
+            weighted_share(rank <= k, person, weights),
+            len(rank),
+            drawn,
+            note,
+            errors=np.sum(rank > k),
+            effective=effective,
+        )
+        for k in ranks
+        if k < entries
+    }
+    shown = np.arange(1, min(CMC_RANKS, entries) + 1)
+    rate = np.array([np.mean(rank <= k) for k in shown])
+    return measures, {"cmc": {"rank": shown, "rate": rate}}

@@ -20,11 +20,10 @@ from stages.protocols._bootstrap import Resampling, effective_count, weighted_sh
 from stages.protocols._result import Result, measure, rate_name
 from stages.protocols._roc import ROUNDING
 from stages.protocols._rows import Rows
-from stages.protocols._search import merge
+from stages.protocols._search import CMC_RANKS, merge
 from stages.protocols._tables import Tables
 from stages.protocols._vectors import by_blocks, positions, unit
 
-CMC_RANKS = 20
 AT_A_TIME = 1 << 14  # distractors
 
 

@@ -26,12 +26,11 @@ from stages.protocols._bootstrap import (
 from stages.protocols._result import Result, measure
 from stages.protocols._roc import ROUNDING
 from stages.protocols._rows import Rows
-from stages.protocols._search import Search, search
+from stages.protocols._search import Search, closed_set, search
 from stages.protocols._subjects import template_ids
 from stages.protocols._tables import Tables
 from stages.protocols._vectors import positions, unit
 
-CMC_RANKS = 20
 OPEN_SET_POINTS = 200
 REPLICATES_AT_A_TIME = 64
 PEOPLE = "people of the probes"
@@ -209,23 +208,8 @@ def _closed_set(
     people = np.concatenate([person[one.rank > 0] for one in found])
     own = np.concatenate([one.own[one.rank > 0] for one in found])
     entries = min(len(gallery.templates) for gallery in galleries)
-    effective = effective_count(own, people)
-    measures = {
-        f"rank{k}": measure(
-            np.mean(rank <= k),
-            weighted_share(rank <= k, people, weights),
-            len(rank),
-            drawn,
-            f"closed_set of {entries} entries or more",
-            errors=np.sum(rank > k),
-            effective=effective,
-        )
-        for k in params.ranks
-        if k < entries
-    }
-    ranks = np.arange(1, min(CMC_RANKS, entries) + 1)
-    rate = np.array([np.mean(rank <= k) for k in ranks])
-    return measures, {"cmc": {"rank": ranks, "rate": rate}}
+    note = f"closed_set of {entries} entries or more"
+    return closed_set(rank, own, people, entries, params.ranks, weights, drawn, note)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ import numpy as np
 
 from stages.core.index import Index
 from stages.core.params import Section
-from stages.protocols._bootstrap import Resampling, effective_count, weighted_share
-from stages.protocols._result import Result, measure
+from stages.protocols._bootstrap import Resampling
+from stages.protocols._result import Result
 from stages.protocols._rows import Rows
+from stages.protocols._search import closed_set
 from stages.protocols._tables import Tables
 from stages.protocols._vectors import by_blocks, positions, unit
-
-CMC_RANKS = 20
 
 
 class Params(Section):
@@ -56,23 +55,10 @@ def evaluate(
         rank[seen], own[seen] = ranks(
             unit(second[place[probe]]), subject[probe], unit(first[place[entry]]), subject[entry]
         )
-        effective = effective_count(own, person)
-        measures = {
-            f"rank{k}": measure(
-                np.mean(rank <= k),
-                weighted_share(rank <= k, person, weights),
-                len(rank),
-                drawn,
-                note,
-                errors=np.sum(rank > k),
-                effective=effective,
-            )
-            for k in params.ranks
-            if k < np.sum(entry)
-        }
-        shown = np.arange(1, min(CMC_RANKS, int(np.sum(entry))) + 1)
-        cmc = {"rank": shown, "rate": np.array([np.mean(rank <= k) for k in shown])}
-        results[row] = Result(measures, {"cmc": cmc})
+        found = closed_set(
+            rank, own, person, int(np.sum(entry)), params.ranks, weights, drawn, note
+        )
+        results[row] = Result(*found)
     return results
 
 
