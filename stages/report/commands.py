@@ -16,13 +16,11 @@ from typing import Any
 
 from stages.core.entry import start
 from stages.core.errors import InputError
-from stages.core.files import atomic_file
 from stages.core.params import read_params
 from stages.report.published import (
-    DOCUMENT,
     FOLDER,
     UNKNOWN,
-    filled,
+    bring_up_to_date,
     markdown_table,
     read_published,
     read_sources,
@@ -234,9 +232,7 @@ def _shell_line(text: str, known: dict[str, Any]) -> str:
 
 def main() -> None:
     """Bring the commands in docs/papers.md up to date."""
-    text = filled(DOCUMENT.read_text(), NAME, document())
-    with atomic_file(DOCUMENT) as scratch:
-        scratch.write_text(text)
+    bring_up_to_date(NAME, document())
 
 
 if __name__ == "__main__":

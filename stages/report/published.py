@@ -189,11 +189,16 @@ def filled(text: str, name: str, generated: str) -> str:
     return f"{before}{begin}\n\n{generated}\n\n{END}{after}"
 
 
-def main() -> None:
-    """Bring the generated part of docs/papers.md up to date with the published table."""
-    text = filled(DOCUMENT.read_text(), NAME, document())
+def bring_up_to_date(name: str, generated: str) -> None:
+    """Write the part of docs/papers.md that `python -m name` generates."""
+    text = filled(DOCUMENT.read_text(), name, generated)
     with atomic_file(DOCUMENT) as scratch:
         scratch.write_text(text)
+
+
+def main() -> None:
+    """Bring the generated part of docs/papers.md up to date with the published table."""
+    bring_up_to_date(NAME, document())
 
 
 if __name__ == "__main__":
