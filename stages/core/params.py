@@ -20,6 +20,7 @@ from stages.core.errors import InputError
 PARAMS_FILE = Path("params.yaml")
 STAGES = Path(__file__).resolve().parent.parent
 MODULES_OF_PARAMS = {
+    "stages.core.magnitudes",
     "stages.core.params",
     "stages.core.recipe",
     "typing",
@@ -34,7 +35,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-BASES_OF_PARAMS = {"Section", "Recipe", "Params"}
+BASES_OF_PARAMS = {"Section", "Magnitudes", "Recipe", "Params"}
 
 T = TypeVar("T", bound=Section)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
-from stages.core.params import Section
+from stages.core.magnitudes import Magnitudes
 from stages.losses._margin import MagnitudeMargin, Margin, add_angle
 
 PI = 3.141592653589793
@@ -21,40 +21,13 @@ SPREAD = 11.0  # u_a / l_a of the paper
 BOUND_TO_LAMBDA = 1.55  # lambda_g over its lower bound, of the paper: 35 / 22.59
 
 
-class Params(Section):
+class Params(Magnitudes):
     """Settings; the defaults are the paper's."""
 
-    scale: float = Field(64.0, gt=0)
-    l_a: float = Field(10.0, gt=0)  # magnitudes: lower and upper bound
-    u_a: float = Field(110.0, gt=0)
-    l_m: float = Field(0.45, ge=0, lt=PI)  # margins there, radians
+    l_m: float = Field(0.45, ge=0, lt=PI)  # margins, radians
     u_m: float = Field(0.8, ge=0, lt=PI)
-    lambda_g: float = Field(35.0, ge=0)  # weight of the penalty; see `minimum_lambda_g`
+    lambda_g: float = Field(35.0, ge=0)
     easy: bool = True  # no margin from 90 degrees on, as in the published models
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Params:
-        if not self.l_a < self.u_a:
-            raise ValueError("l_a must be below u_a")
-        return self
-
-    @property
-    def minimum_lambda_g(self) -> float:
-        """lambda_g from which the loss falls with the magnitude at l_a, whatever the angle.
-
-        s K u_a^2 l_a^2 / (u_a^2 - l_a^2), K = (u_m - l_m) / (u_a - l_a).
-        """
-        slope = (self.u_m - self.l_m) / (self.u_a - self.l_a)
-        return self.scale * slope * self.u_a**2 * self.l_a**2 / (self.u_a**2 - self.l_a**2)
-
-    def warning(self) -> str | None:
-        """What is doubtful about these settings, if anything."""
-        if self.lambda_g >= self.minimum_lambda_g:
-            return None
-        return (
-            f"lambda_g {self.lambda_g:g} is below {self.minimum_lambda_g:.4g}, from which on "
-            f"magnitudes are driven up from l_a; below it they may shrink to l_a and stay"
-        )
 
 
 class MagFace(MagnitudeMargin):
@@ -64,11 +37,6 @@ class MagFace(MagnitudeMargin):
         super().__init__(params.scale, (params.l_a, params.u_a), (params.l_m, params.u_m))
         self.params = params
         self.penalty_weight = params.lambda_g
-
-    @property
-    def minimum_lambda_g(self) -> float:
-        """See `Params.minimum_lambda_g`."""
-        return self.params.minimum_lambda_g
 
     def target(self, cosine: Tensor, norm: Tensor) -> Tensor:
         return add_angle(cosine, self.margin(norm), self.params.easy)

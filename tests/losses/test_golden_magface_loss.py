@@ -62,5 +62,7 @@ def test_margin_and_logits(file):
 @golden("magface/magface_loss*.npz")
 def test_lower_bound_of_lambda_g(file):
     z = np.load(file)
-    bounds = [margin.minimum_lambda_g for prefix, margin in settings_of(z) if "easy" in prefix]
+    bounds = [
+        margin.params.minimum_lambda_g for prefix, margin in settings_of(z) if "easy" in prefix
+    ]
     np.testing.assert_allclose(bounds, z["min_lambda_g"], rtol=1e-12)
