@@ -23,6 +23,7 @@ from stages.core.params import (
     parse,
 )
 from stages.core.recipe import Recipe
+from stages.core.weights import read_header
 
 NARROWEST = 1 / 8  # width of a network: torch 2.13 corrupts its memory below
 EMBEDDED = Path("data/raw/orl")  # written by the stage fetch
@@ -125,14 +126,24 @@ def _validate_model(top: Top) -> None:
             "set it to [], or choose another backbone.name",
         )
     if top.trunk != "train":
-        _require_model("trunk", top.trunk, "set it to train, or import one")
+        file = _require_model("trunk", top.trunk, "set it to train, or import one")
+        there = _network_of(file)
+        if there != network:
+            problem = f"{top.trunk} is of {there}; stages would depend on the code of {network}"
+            raise _wrong("backbone.name", problem, f"set it to {there}")
     if initial := top.train.get("initial"):
         _require_model("train.initial", initial, "set it to null, or import one")
 
 
-def _require_model(key: str, name: str, remedy: str) -> None:
-    if not (Path("models") / name / "weights.safetensors").is_file():
+def _require_model(key: str, name: str, remedy: str) -> Path:
+    file = Path("models") / name / "weights.safetensors"
+    if not file.is_file():
         raise _wrong(key, f"models/{name} holds no model", remedy)
+    return file
+
+
+def _network_of(file: Path) -> str:
+    return read_header(file)["network"]["name"]
 
 
 def _names(file: Path) -> set[str]:

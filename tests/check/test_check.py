@@ -14,6 +14,7 @@ import yaml
 from stages.check.validate import _names, validate
 from stages.core.errors import InputError
 from stages.core.params import choices
+from stages.core.weights import save_weights
 from tests.closure import ROOT
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -85,6 +86,19 @@ def test_a_spoilt_key_is_named(params, key: str, value: object, said: str) -> No
     spoil(params, key, value)
     with pytest.raises(InputError, match=said):
         validate(params)
+
+
+def test_an_imported_trunk_is_of_the_network_that_stages_depend_on(
+    params, monkeypatch, tmp_path
+) -> None:
+    header = {"network": {"name": "ir"}}
+    save_weights(tmp_path / "models/r100/weights.safetensors", {}, header)
+    monkeypatch.chdir(tmp_path)
+    params["trunk"] = "r100"
+    with pytest.raises(InputError, match=r"backbone\.name: r100 is of ir.*set it to ir"):
+        validate(params)
+    params["backbone"]["name"] = "ir"
+    validate(params)
 
 
 @pytest.mark.parametrize("loss", choices("losses"))
