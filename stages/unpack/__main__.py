@@ -20,6 +20,10 @@ from stages.datasets._store import ImageSetWriter
 from stages.unpack.params import Params
 
 UNPACKED = Path("data/unpack")
+TABLES = "tables"
+NONE = (
+    "none"  # file of a set without lists: stages depend on the folder, and DVC keeps no empty one
+)
 
 
 def main(image_set: str) -> None:
@@ -35,7 +39,10 @@ def main(image_set: str) -> None:
             for record in tqdm(source.records, image_set, unit="image", file=sys.stderr):
                 writer.add(record.payload, record.name, record.label, record.landmarks)
         for name, columns in source.tables.items():
-            write_table(folder / "tables" / f"{name}.parquet", columns)
+            write_table(folder / TABLES / f"{name}.parquet", columns)
+        if not source.tables:
+            (folder / TABLES).mkdir()
+            (folder / TABLES / NONE).touch()
 
 
 def _read(entry: ImageSet, key: str, settings: Params) -> Source:

@@ -80,7 +80,7 @@ def test_every_format(project: Path, name: str, count: int, tables: set[str]) ->
     assert len(store) == count
     raw = b"".join(tree(project / "raw").values())
     assert all(bytes(store.encoded(row)) in raw for row in range(count))
-    assert {file.stem for file in folder.glob("tables/*")} == tables
+    assert {file.stem for file in folder.glob("tables/*")} == (tables or {"none"})
     for table in tables:
         columns = read_table(folder / "tables" / f"{table}.parquet")
         assert len({len(column) for column in columns.values()}) == 1
