@@ -25,10 +25,13 @@ class Params(Section):
     Attributes:
         part: `all`, or `train` and `test`, which share no person.
         held_out: share of the people, about, that `test` has and `train` has not.
+        most: images of a person at most, the first by name; so that the pairs of a test set are not
+            those of its most photographed person.
     """
 
     part: Literal["all", "train", "test"] = "all"
     held_out: float = Field(0.2, gt=0, lt=1)
+    most: int | None = Field(None, gt=0)
 
 
 def read(root: Path, params: Params, reader: str = "native") -> Source:
@@ -49,8 +52,7 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
     files = [
         (label, f"{person}/{image}")
         for label, person in enumerate(people)
-        for image in _names(root / person, os.DirEntry.is_file)
-        if Path(image).suffix.lower() in SUFFIXES
+        for image in _images(root / person)[: params.most]
     ]
     if not files:
         raise InputError(root, f"no images in part `{params.part}`", ORIGIN)
@@ -60,6 +62,11 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         return Record(name, label, read_image(root / name, root, name))
 
     return Source(Records(len(files), lambda: map(record, files)))
+
+
+def _images(person: Path) -> list[str]:
+    names = _names(person, os.DirEntry.is_file)
+    return [name for name in names if Path(name).suffix.lower() in SUFFIXES]
 
 
 def _names(folder: Path, kind: Callable[[os.DirEntry], bool]) -> list[str]:

@@ -49,6 +49,14 @@ def test_other_files_are_left_alone(tmp_path: Path) -> None:
     assert [r.name for r in read(tmp_path, Params()).records] == ["a/0.jpg", "a/1.jpg", "a/2.PNG"]
 
 
+def test_a_person_has_so_many_images_at_most(tmp_path: Path) -> None:
+    people(tmp_path, ["a"], images=5)
+    people(tmp_path, ["b"], images=2)
+    write(tmp_path / "a" / "0.txt", "no image")
+    names = [record.name for record in read(tmp_path, Params(most=3)).records]
+    assert names == ["a/0.jpg", "a/1.jpg", "a/2.jpg", "b/0.jpg", "b/1.jpg"]
+
+
 def test_the_parts_share_no_person_and_miss_none(tmp_path: Path) -> None:
     names = [f"person {n}" for n in range(60)]
     people(tmp_path, names, images=1)
