@@ -80,11 +80,12 @@ def marked(
     samples: np.ndarray,
     drawn: Drawn,
     errors: float,
+    lowest: float = 0.0,
 ) -> Measure:
-    """A Measure from a given interval; see `measure`."""
+    """A Measure from a given interval, `lowest` to 1; see `measure`."""
     if errors < FEW_ERRORS:
         method = _joined(method, f"fewer than {FEW_ERRORS} errors")
-    low, high = np.clip(interval, 0, 1)
+    low, high = np.clip(interval, lowest, 1)
     low, high = float(min(low, value)), float(max(high, value))
     samples = np.asarray(samples, np.float32)
     return Measure(float(value), low, high, int(count), method, samples, drawn)

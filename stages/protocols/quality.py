@@ -8,10 +8,15 @@ ISO/IEC 29794-1). A pair's confidence is the lower of its two.
 rising confidence, so that pairs of equal confidence go together. `magface` (MagFace, figure 6):
 genuine and impostor pairs are discarded alike, in the order of the list where they are equal, and
 the threshold is found anew for those that remain.
+
+The pairs are those that the set lists (packs). Where it lists none but tells who is who, they are
+all pairs of its images, for `iso` and up to MOST_IMAGES images.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
@@ -23,20 +28,23 @@ from stages.protocols._bootstrap import (
     Drawn,
     Resampling,
     effective_count,
+    paired_interval,
     resampled_roc,
     weighted_share,
 )
-from stages.protocols._result import Measure, Result, measure
+from stages.protocols._result import Measure, Result, marked, measure
 from stages.protocols._roc import MOST_POINTS, ROUNDING, Scores
-from stages.protocols._rows import Rows
+from stages.protocols._rows import Read, Rows
 from stages.protocols._subjects import image_subjects, linked_people
 from stages.protocols._tables import Tables
-from stages.protocols._vectors import positions, unit
+from stages.protocols._vectors import by_blocks, positions, unit
 
 REJECTED = np.arange(0, 1, 0.05)  # shares of the pairs, of MagFace's curve
 MAGFACE_FMR = 1e-3
 QUOTED = (0.0, 0.2)
-REPLICATES_AT_A_TIME = 64
+Discarder = Callable[[np.ndarray], tuple[dict[str, Measure], dict[str, np.ndarray]]]
+MOST_IMAGES = 20_000  # whose pairs are all compared
+CELLS_AT_A_TIME = 1 << 22  # replicates x genuine pairs
 
 
 class Params(Section):
@@ -66,18 +74,39 @@ class Pairs(NamedTuple):
     person: np.ndarray
 
 
+class Trials(NamedTuple):
+    """Genuine pairs, and the threshold they are held against.
+
+    Attributes:
+        left, right: rows of the aligned index, int64 [pairs].
+        score: cosines, float32 [pairs]; those that exceed `limit` are accepted.
+        person: number of the person of each pair, 0..n-1.
+        limit: the score that a share `fmr` of the impostor pairs exceeds, at most.
+        impostors: their number.
+    """
+
+    left: np.ndarray
+    right: np.ndarray
+    score: np.ndarray
+    person: np.ndarray
+    limit: float
+    impostors: int
+
+
 def evaluate(
     rows: Rows, tables: Tables, index: Index, params: Params, resampling: Resampling
 ) -> dict[str, Result]:
-    """`auc@px=r` of each confidence (rows: norm, kappa, ..), and for packs the curve `edc`.
+    """`auc@px=r` of each confidence (rows: norm, kappa, ..), and of pairs the curve `edc`.
 
     `fnmr@discard=x` is its height where the share x is discarded, `pauc@discard=x` its mean height
-    from 0 to x.
+    from 0 to x, and `gain@discard=x` how far that mean lies below the height at 0, which discarding
+    at random keeps in expectation.
     """
     full = rows.sizes[max(rows.sizes)]
     confidences = {"norm": (full, "norm")} | rows.heads
     pairs = _pairs(tables, index) if "pairs" in tables else None
     images, people, drawn = _images(tables, index, pairs, resampling)
+    discard = _discarder(rows.read, full, pairs, (images, people), params, resampling)
     results = {}
     for row, (model, name) in confidences.items():
         confidence = rows.read(model, name)
@@ -89,17 +118,93 @@ def evaluate(
             measures[f"auc@px={size}"] = _separation(
                 confidence[images], copies[images], people, drawn, resampling
             )
-        if pairs is not None:
-            embedding = rows.read(full, "embedding")
-            cosine = np.einsum(
-                "ij,ij->i", unit(embedding[pairs.left]), unit(embedding[pairs.right])
-            )
-            lower = np.minimum(confidence[pairs.left], confidence[pairs.right])
-            curve = _discarding if params.curve == "iso" else _magface
-            rates, curves["edc"] = curve(cosine, lower, pairs, params, resampling)
+        if discard is not None:
+            rates, curves["edc"] = discard(confidence)
             measures |= rates
         results[row] = Result(measures, curves)
     return results
+
+
+def _discarder(
+    read: Read,
+    full: str,
+    pairs: Pairs | None,
+    known: tuple[np.ndarray, np.ndarray],
+    params: Params,
+    resampling: Resampling,
+) -> Discarder | None:
+    """What makes measures and curve of a confidence; None where there are no pairs.
+
+    Args:
+        read: of the features.
+        full: the model of images at full size.
+        pairs: that are listed, if any are.
+        known: rows of distinct images, and their people.
+        params: of the protocol.
+        resampling: of the people.
+    """
+    images, people = known
+    if pairs is not None:
+        vectors = unit(read(full, "embedding"))
+        scores = np.einsum("ij,ij->i", vectors[pairs.left], vectors[pairs.right])
+        if params.curve == "magface":
+            return partial(_magface, scores, pairs, params, resampling)
+        trials = _listed(scores, pairs, params.fmr)
+    elif params.curve == "iso" and _make_both_kinds(people) and len(images) <= MOST_IMAGES:
+        trials = _all_pairs(unit(read(full, "embedding")[images]), images, people, params.fmr)
+    else:
+        return None
+    return partial(_discarding, trials, params, resampling)
+
+
+def _make_both_kinds(people: np.ndarray) -> bool:
+    counts = np.unique(people, return_counts=True)[1]
+    return len(counts) > 1 and counts.max() > 1
+
+
+def _listed(scores: np.ndarray, pairs: Pairs, fmr: float) -> Trials:
+    own, others = pairs.same, np.sort(scores[~pairs.same])[::-1]
+    return Trials(
+        pairs.left[own], pairs.right[own], scores[own], pairs.person,
+        float(others[_accepted(fmr, len(others))]), len(others),
+    )  # fmt: skip
+
+
+def _all_pairs(vectors: np.ndarray, images: np.ndarray, people: np.ndarray, fmr: float) -> Trials:
+    """Every pair of the images, of which only genuine and the highest impostor scores are kept.
+
+    Args:
+        vectors: unit rows, float32 [n, d].
+        images: rows of the aligned index, [n].
+        people: on them, [n].
+        fmr: as in Params.
+    """
+    count, number = len(images), np.unique(people, return_inverse=True)[1]
+    sizes = np.bincount(number)
+    impostors = count * (count - 1) // 2 - int(np.sum(sizes * (sizes - 1) // 2))
+    wanted = _accepted(fmr, impostors) + 1
+    genuine: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    highest, place = np.empty(0, np.float32), np.arange(count)
+
+    def visit(some: slice, block: np.ndarray) -> None:
+        nonlocal highest
+        below = place[some, None] < place
+        same = number[some, None] == number
+        left, right = np.nonzero(below & same)
+        genuine.append((left + some.start, right, block[left, right]))
+        highest = np.concatenate([highest, block[below & ~same]])
+        if len(highest) > wanted:
+            highest = np.partition(highest, len(highest) - wanted)[-wanted:]
+
+    by_blocks(vectors, vectors, visit)
+    left, right, score = (np.concatenate(part) for part in zip(*genuine, strict=True))
+    person = np.unique(number[left], return_inverse=True)[1]
+    return Trials(images[left], images[right], score, person, float(highest.min()), impostors)
+
+
+def _accepted(fmr: float, impostors: int) -> int:
+    """How many impostor pairs may be accepted."""
+    return int(fmr * impostors + ROUNDING)
 
 
 def _images(
@@ -148,31 +253,31 @@ def _pairs(tables: Tables, index: Index) -> Pairs:
 
 
 def _discarding(
-    scores: np.ndarray, lower: np.ndarray, pairs: Pairs, params: Params, resampling: Resampling
+    trials: Trials, params: Params, resampling: Resampling, confidence: np.ndarray
 ) -> tuple[dict[str, Measure], dict[str, np.ndarray]]:
     """FNMR and pAUC by ISO/IEC 29794-1, and the curve."""
-    own, trust = scores[pairs.same], lower[pairs.same]
-    falling = np.sort(scores[~pairs.same])[::-1]
-    missed = own <= falling[int(params.fmr * len(falling) + ROUNDING)]
-    order, starts = tie_groups(trust)
-    person = pairs.person[order]
+    own, x = trials.score, params.discard
+    missed = own <= trials.limit
+    order, starts = tie_groups(np.minimum(confidence[trials.left], confidence[trials.right]))
+    person = trials.person[order]
     drawn = resampling.drawn(person)
     share, fnmr = edc(missed[order], np.ones((1, len(own))), starts)
+    at_a_time = max(1, CELLS_AT_A_TIME // len(own))
+    weights = resampling.weights(drawn.number)
     samples = [
-        edc(missed[order], weights[:, person], starts)
-        for weights in np.array_split(
-            resampling.weights(drawn.number), -(-resampling.replicates // REPLICATES_AT_A_TIME)
-        )
+        _heights(*edc(missed[order], weights[k : k + at_a_time, person], starts), x)
+        for k in range(0, len(weights), at_a_time)
     ]
-    alarms, effective = params.fmr * len(falling), effective_count(own, pairs.person)
-    note = f"threshold fixed at FMR {params.fmr:g} of {len(falling)} impostor pairs"
+    before, after, mean = np.concatenate(samples, axis=1)
+    value_before, value_after, value_mean = _heights(share, fnmr, x)[:, 0].tolist()
+    alarms, effective = params.fmr * trials.impostors, effective_count(own, trials.person)
+    note = f"threshold fixed at FMR {params.fmr:g} of {trials.impostors} impostor pairs"
     measures = {}
-    for x in sorted({0.0, params.discard}):
-        kept = len(own) - starts[_last(share[0], x)]
-        value = float(height(share, fnmr, x)[0])
-        measures[f"fnmr@discard={x:g}"] = measure(
+    for at, value, redrawn in ((0.0, value_before, before), (x, value_after, after)):
+        kept = len(own) - starts[_last(share[0], at)]
+        measures[f"fnmr@discard={at:g}"] = measure(
             value,
-            np.concatenate([height(*one, x) for one in samples]),
+            redrawn,
             kept,
             drawn,
             note,
@@ -180,16 +285,28 @@ def _discarding(
             effective=effective * kept / len(own),
             alarms=alarms,
         )
-    measures[f"pauc@discard={params.discard:g}"] = measure(
-        float(mean_height(share, fnmr, params.discard)[0]),
-        np.concatenate([mean_height(*one, params.discard) for one in samples]),
+    errors = min(alarms, float(np.sum(missed)))
+    measures[f"pauc@discard={x:g}"] = measure(
+        value_mean, mean, len(own), drawn, note, alarms=errors
+    )
+    gain, gains = value_before - value_mean, before - mean
+    measures[f"gain@discard={x:g}"] = marked(
+        gain,
+        paired_interval(gain, gains, drawn.number, drawn.folds),
         len(own),
+        f"{drawn.method}; {note}",
+        gains,
         drawn,
-        note,
-        alarms=min(alarms, float(np.sum(missed))),
+        errors,
+        lowest=-1.0,
     )
     shown = np.unique(np.linspace(0, len(starts) - 1, MOST_POINTS).round().astype(int))
     return measures, {"discard": share[0, shown], "fnmr": fnmr[0, shown]}
+
+
+def _heights(share: np.ndarray, fnmr: np.ndarray, x: float) -> np.ndarray:
+    """Of each curve its height at 0 and at x, and the mean between them: [3, curves]."""
+    return np.stack([height(share, fnmr, 0.0), height(share, fnmr, x), mean_height(share, fnmr, x)])
 
 
 def tie_groups(trust: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -235,8 +352,13 @@ def mean_height(share: np.ndarray, fnmr: np.ndarray, x: float) -> np.ndarray:
 
 
 def _magface(
-    scores: np.ndarray, lower: np.ndarray, pairs: Pairs, params: Params, resampling: Resampling
+    scores: np.ndarray,
+    pairs: Pairs,
+    params: Params,
+    resampling: Resampling,
+    confidence: np.ndarray,
 ) -> tuple[dict[str, Measure], dict[str, np.ndarray]]:
+    lower = np.minimum(confidence[pairs.left], confidence[pairs.right])
     fnmr, kept, limit = rejection_curve(scores, pairs.same, lower)
     number = np.full(len(scores), -1)
     number[pairs.same] = pairs.person

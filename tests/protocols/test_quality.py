@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.protocols import quality
+from stages.protocols import _vectors, quality
 from stages.protocols._subjects import linked_people
 from stages.protocols._vectors import unit
 from tests.protocols import made
@@ -14,6 +14,7 @@ from tests.protocols import made
 def test_a_confidence_tells_images_from_their_copies() -> None:
     random = np.random.default_rng(0)
     arrays = {
+        "trunk/embedding": random.normal(size=(30, 4)).astype(np.float32),
         "trunk/norm": random.normal(20, 2, 30).astype(np.float32),
         "upsampled_7/norm": random.normal(17, 2, 30).astype(np.float32),
         "head_scf/kappa": random.normal(500, 50, 30).astype(np.float32),
@@ -33,7 +34,6 @@ def test_a_confidence_tells_images_from_their_copies() -> None:
         assert measure.value == pytest.approx(higher)
         assert measure.low < measure.value < measure.high
         assert "10 subjects" in measure.method
-        assert not results[row].curves
 
 
 def plain_edc(own, trust, limit) -> tuple[list[float], list[float]]:
@@ -77,9 +77,77 @@ def test_error_over_discarded_pairs_by_discarding_them(ties: bool) -> None:
     grid = (np.arange(30000) + 0.5) / 1e5  # the area, point by point
     mean = np.mean(np.array(rates)[np.searchsorted(shares, grid, side="right") - 1])
     assert found.measures["pauc@discard=0.3"].value == pytest.approx(mean, abs=1e-4)
+    assert found.measures["gain@discard=0.3"].value == pytest.approx(rates[0] - mean, abs=1e-4)
     for one in found.measures.values():
         assert one.low < one.value < one.high
         assert one.drawn.number == 200  # people, as the genuine pairs tell
+
+
+@pytest.mark.parametrize("blocked", [False, True])
+def test_a_set_of_known_people_uses_all_its_pairs(blocked: bool, monkeypatch) -> None:
+    """Pair by pair; and in blocks of few rows, so that the highest impostors come from several."""
+    if blocked:
+        monkeypatch.setattr(_vectors, "SEARCH_CELLS", 1)
+        monkeypatch.setattr(_vectors, "FEWEST_ROWS", 7)
+        monkeypatch.setattr(quality, "CELLS_AT_A_TIME", 1000)
+    random = np.random.default_rng(5)
+    person = np.repeat(np.arange(30), random.integers(1, 8, 30))
+    vectors = made.faces(random, person, 1.0, 6)
+    trust = np.linalg.norm(vectors, axis=1)
+    rows = made.rows({"trunk/embedding": vectors, "trunk/norm": trust})
+    listed = made.index(len(person), label=person)
+    listed.sha1[1] = listed.sha1[0]  # one image twice counts once
+    params = quality.Params(fmr=0.05, discard=0.4)
+    found = quality.evaluate(rows, made.tables(), listed, params, made.RESAMPLING)["norm"]
+
+    cosine, own, others = made.cosines(vectors, vectors), [], []
+    for i in range(len(person)):
+        for j in range(i + 1, len(person)):
+            if 1 not in (i, j):
+                pair = cosine[i, j], min(trust[i], trust[j])
+                (own if person[i] == person[j] else others).append(pair)
+    scores, lower = np.array(own).T
+    limit = sorted((score for score, _ in others), reverse=True)[int(0.05 * len(others))]
+    shares, rates = plain_edc(scores, lower, limit)
+    np.testing.assert_allclose(found.curves["edc"]["discard"], shares, atol=1e-12)
+    np.testing.assert_allclose(found.curves["edc"]["fnmr"], rates, atol=1e-12)
+    first = found.measures["fnmr@discard=0"]
+    several = np.unique(np.delete(person, 1), return_counts=True)[1] > 1
+    assert (first.count, first.drawn.number) == (len(own), several.sum())
+    assert f"of {len(others)} impostor pairs" in first.method
+
+
+def test_a_gain_is_nothing_by_chance_and_its_interval_holds_zero() -> None:
+    """Confidences that know nothing; ends below 0 are not cut off."""
+    random = np.random.default_rng(6)
+    person = np.repeat(np.arange(40), 5)
+    vectors = made.faces(random, person, 1.5)
+    arrays = {"trunk/embedding": vectors}
+    arrays["trunk/norm"] = random.random(len(person)).astype(np.float32)
+    cosine = made.cosines(vectors, vectors)
+    genuine = np.array([cosine[i, i - i % 5 :][:5].mean() for i in range(len(person))])
+    arrays["head_wise/kappa"] = genuine.astype(np.float32)
+    rows = made.rows(arrays, heads={"kappa": ("head_wise", "kappa")})
+    found = quality.evaluate(
+        rows, made.tables(), made.index(len(person), label=person), quality.Params(fmr=0.01),
+        made.RESAMPLING,
+    )  # fmt: skip
+    chance, wise = (found[row].measures["gain@discard=0.2"] for row in ("norm", "kappa"))
+    assert chance.low < 0 < chance.high
+    assert wise.low > 0
+    assert wise.value > chance.value
+    assert wise.drawn.key == found["norm"].measures["gain@discard=0.2"].drawn.key
+
+
+def test_without_pairs_of_both_kinds_there_is_no_curve() -> None:
+    random = np.random.default_rng(7)
+    vectors = random.normal(size=(6, 4)).astype(np.float32)
+    rows = made.rows({"trunk/embedding": vectors, "trunk/norm": np.ones(6, np.float32)})
+    for person in (np.arange(6), np.zeros(6, np.int64)):
+        found = quality.evaluate(
+            rows, made.tables(), made.index(6, label=person), quality.Params(), made.RESAMPLING
+        )
+        assert found["norm"].curves == {}
 
 
 def test_replicates_of_the_curve_are_those_of_repeated_pairs() -> None:
