@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.closure import ROOT, STAGES, closure, imports, loaded_libraries
+from tests.closure import STAGES, closure, imports
+from tests.deps import PIPELINE, code_of, definition, entry_modules, is_code
 
 LIBRARIES = {"core", "losses", "networks", "heads", "datasets", "descriptors", "protocols"}
-PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-PLACEHOLDER = re.compile(r"stages/(\w+)/\$\{[\w.]+\}\.py")
 
 
 def folder(file: Path) -> str:
@@ -39,30 +36,14 @@ def test_a_folder_is_a_stage_or_a_library() -> None:
     assert {name.split("_")[0] for name in PIPELINE} == stages
 
 
-def definition(stage: dict) -> dict:
-    return stage.get("do", stage)
-
-
 @pytest.mark.parametrize("name", PIPELINE)
 def test_a_stage_depends_on_exactly_the_code_it_runs(name: str) -> None:
-    """Every file of the import closure is a dep, and no other file of code is.
-
-    A dep like stages/losses/${loss}.py stands for each file of that library in turn.
-    """
+    """`make deps` writes the deps anew."""
     stage = definition(PIPELINE[name])
-    code = {dep for dep in stage["deps"] if dep.startswith("stages/") and dep.endswith(".py")}
-    chosen = {dep: PLACEHOLDER.fullmatch(dep)[1] for dep in code if "${" in dep}
-    fixed = code - chosen.keys()
-    entries = entry_modules(stage["cmd"])
-    needed = closure(*entries)
-    assert set(chosen.values()) == loaded_libraries(needed) | looked_up(name)
-    for library in chosen.values():
-        files = [f for f in (STAGES / library).glob("*.py") if not f.stem.startswith("_")]
-        for file in files:
-            own = closure(f"stages.{library}.{file.stem}") - {str(file.relative_to(ROOT))}
-            needed |= own
-    assert sorted(needed - fixed) == [], "missing from the deps"
-    assert sorted(fixed - needed) == [], "not run by the stage"
+    code = {dep for dep in stage["deps"] if is_code(dep)}
+    needed = code_of(name, stage["cmd"])
+    assert sorted(needed - code) == [], "missing from the deps: make deps"
+    assert sorted(code - needed) == [], "not run by the stage: make deps"
 
 
 @pytest.mark.parametrize("name", PIPELINE)
@@ -74,18 +55,3 @@ def test_a_stage_depends_on_the_settings_of_the_descriptors_it_runs(name: str) -
         return
     tracked = {param for param in stage["params"] if param.startswith("descriptors.")}
     assert tracked == {f"descriptors.{name}" for name in descriptors}
-
-
-def entry_modules(command: str) -> list[str]:
-    """`python -m stages.extract head_${..} set` runs stages.extract and stages/extract/head."""
-    words = command.split()
-    package = words[words.index("-m") + 1]
-    entries = [f"{package}.__main__"]
-    if package == "stages.extract":
-        entries.append(f"{package}.{words[words.index('-m') + 2].partition('_')[0]}")
-    return entries
-
-
-def looked_up(name: str) -> set[str]:
-    """Libraries whose file is named by an entry of datasets or benchmarks."""
-    return {"unpack": {"datasets"}, "evaluate": {"protocols"}}.get(name, set())
