@@ -200,6 +200,29 @@ def wait_for(condition, seconds: float = 120) -> None:
         time.sleep(0.02)
 
 
+def test_without_a_test_set_the_other_benchmarks_still_run(clone) -> None:
+    params = yaml.safe_load((clone.folder / "params.yaml").read_text())
+    gone = {"format": "bin", "root": "data/raw/lfw.bin", "align": "detect"}
+    benchmark = {"protocol": "pairs", "dataset": "lfw"}
+    clone.set(
+        {
+            "datasets": params["datasets"] | {"lfw": gone},
+            "test_sets": [*params["test_sets"], "lfw"],
+            "benchmarks": params["benchmarks"] | {"lfw": benchmark},
+            "evaluate.bootstrap": 200,
+        }
+    )
+    output = clone.run("dvc", "repro", "--keep-going", fails=True)
+    assert "data/raw/lfw.bin: data set lfw: no such file or folder" in output
+    assert {"evaluate@orl_pairs", "evaluate@orl_1toN"} <= ran(output)
+    output = clone.run("dvc", "repro", "--single-item", "report")
+    assert "leaves out lfw, which was not evaluated" in output
+    summary = json.loads((clone.folder / "metrics/summary.json").read_text())
+    assert set(summary["summary"]) == {"orl_pairs", "orl_1toN"}
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout")
+
+
 def test_an_item_taken_out_leaves_no_trace_in_the_results(clone, tmp_path) -> None:
     less = {"heads": [], "resolutions": [], "test_sets": ["orl_pack"]}
     less["benchmarks"] = {"orl_pairs": CUT_DOWN["benchmarks"]["orl_pairs"]}

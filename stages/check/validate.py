@@ -181,10 +181,20 @@ def _validate_sets(top: Top) -> None:
     for name, entry in top.datasets.items():
         key, common = f"datasets.{name}", parse(ImageSet, entry, f"datasets.{name}")
         _chosen("datasets", common.format, common.options, f"{key}.format", key)
-        _require_root(name, Path(common.root))
+        try:
+            _require_root(name, Path(common.root), common.format)
+        except InputError as fault:
+            if name == top.dataset:
+                raise
+            print(f"{fault}\n{WITHOUT_IT}", file=sys.stderr)
 
 
-def _require_root(name: str, root: Path) -> None:
+WITHOUT_IT = (
+    "`dvc repro --keep-going` runs everything else, `dvc repro --single-item report` reports it"
+)
+
+
+def _require_root(name: str, root: Path, reader: str) -> None:
     if EMBEDDED in (root, *root.parents):
         try:
             version(EMBEDDED_PACKAGE)
@@ -199,10 +209,18 @@ def _require_root(name: str, root: Path) -> None:
         raise InputError(
             root,
             "no such file or folder",
-            f"put the data there (docs/datasets.md says where they come from), or leave the set "
+            f"{_origin(choose('datasets', reader, name))} (docs/datasets.md), or leave the set "
             f"out: -S '~datasets.{name}', and take it out of test_sets and benchmarks",
             f"data set {name}",
         )
+
+
+def _origin(reader: Path) -> str:
+    """What belongs there and where it comes from: a reader's constant ORIGIN, not running it."""
+    for node in ast.parse(reader.read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "ORIGIN":
+            return ast.literal_eval(node.value)
+    raise InputError(reader, "no constant ORIGIN", "say what data are read, and where they are got")
 
 
 def _validate_benchmarks(top: Top) -> None:

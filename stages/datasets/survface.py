@@ -19,7 +19,7 @@ from stages.datasets._identities import File, found_images, listed_images
 from stages.datasets._source import Record, Records, Source
 
 TEST_SET = "Face_Identification_Test_Set"
-ORIGIN = f"put QMUL-SurvFace there, with {TEST_SET}/: qmul-survface.github.io"
+ORIGIN = "put QMUL-SurvFace there, with Face_Identification_Test_Set/: qmul-survface.github.io"
 NO_SUBJECT = -1
 
 

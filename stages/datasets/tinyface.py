@@ -20,7 +20,7 @@ from stages.datasets._identities import File, found_images, listed_images
 from stages.datasets._source import Record, Records, Source
 
 TEST_SET = "Testing_Set"
-ORIGIN = f"put TinyFace there, with {TEST_SET}/: qmul-tinyface.github.io"
+ORIGIN = "put TinyFace there, with Testing_Set/: qmul-tinyface.github.io"
 NO_SUBJECT = -1
 
 

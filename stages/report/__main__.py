@@ -29,10 +29,13 @@ DIGITS = "%.6g"  # of a number in a CSV; more would only make the plots heavier
 def main() -> None:
     """Write metrics/summary.json and plots/report/."""
     # here, since pandas and matplotlib take longer to import than everything else
+    from stages.report import results
     from stages.report.page import render
     from stages.report.tables import latex, markdown, tables
 
-    params = read_params()
+    params, missing = results.evaluated(read_params())
+    for name in missing:
+        print(f"report: leaves out {name}, which was not evaluated", file=sys.stderr)
     report, data, drawn = assemble(params, section("report", Params, params))
     with atomic_folder(FOLDER) as folder:
         for name, table in data.items():
@@ -40,7 +43,7 @@ def main() -> None:
         (folder / "pictures").mkdir()
         for name, picture in drawn.items():
             (folder / "pictures" / f"{name}.png").write_bytes(picture.png)
-        (folder / "report.html").write_text(render(report), encoding="utf-8")
+        (folder / "report.html").write_text(render(report, missing), encoding="utf-8")
         made = tables(report)
         (folder / "tables.md").write_text(markdown(made), encoding="utf-8")
         (folder / "tables.tex").write_text(latex(made), encoding="utf-8")

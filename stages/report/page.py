@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -89,8 +90,12 @@ def beside_published(report: Report) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
     return table, measured, pair(measured, table)
 
 
-def render(report: Report) -> str:
-    """The page as one self-contained HTML document."""
+def render(report: Report, missing: Sequence[str] = ()) -> str:
+    """The page as one self-contained HTML document.
+
+    Args:
+        missing: benchmarks of params.yaml that were not evaluated.
+    """
     params = report.params
     table, measured, paired = beside_published(report)
     words = dict(zip(zip(measured["benchmark"], measured["row"], strict=True),
@@ -104,6 +109,7 @@ def render(report: Report) -> str:
         "dataset": params["dataset"],
         "loss": params["loss"],
         "summary": _summary(params),
+        "missing": missing,
         "benchmarks": benchmarks,
         "lead": lead,
         "faces_set": report.faces_set,

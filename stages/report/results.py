@@ -48,6 +48,22 @@ FAMILIES = {
 FAMILY_METHOD = "mean of packs, their intervals combined as independent"
 
 
+def evaluated(params: dict[str, Any], folder: Path = METRICS) -> tuple[dict[str, Any], list[str]]:
+    """`params` less the benchmarks without results and their test sets, and these benchmarks.
+
+    Raise InputError if no benchmark has results.
+    """
+    entries = params["benchmarks"]
+    missing = [name for name in entries if not (folder / f"{name}.json").is_file()]
+    if entries and len(missing) == len(entries):
+        raise InputError(folder / f"{missing[0]}.json", "file not found", REMEDY)
+    there = {name: entry for name, entry in entries.items() if name not in missing}
+    lost = {entries[name]["dataset"] for name in missing}
+    lost -= {entry["dataset"] for entry in there.values()}
+    test_sets = [name for name in params["test_sets"] if name not in lost]
+    return params | {"benchmarks": there, "test_sets": test_sets}, missing
+
+
 def read_results(benchmarks: Iterable[str], folder: Path = METRICS) -> pd.DataFrame:
     """Every measured cell: COLUMNS; rows and metrics in a reader's order, not the alphabet's.
 

@@ -101,6 +101,23 @@ def test_an_imported_trunk_is_of_the_network_that_stages_depend_on(
     validate(params)
 
 
+def test_a_missing_test_set_is_named_and_leaves_the_others_valid(params, capsys) -> None:
+    spoil(params, "datasets.orl_pack.root", "data/raw/lfw.bin")
+    validate(params)
+    said = capsys.readouterr().err
+    assert "data/raw/lfw.bin: data set orl_pack: no such file or folder" in said
+    assert "put an InsightFace verification pack there" in said
+    assert "--keep-going" in said
+
+
+@pytest.mark.parametrize("format", choices("datasets"))
+def test_every_reader_says_where_its_data_come_from(params, capsys, format: str) -> None:
+    options = {"images": "x"} if format == "tinyface" else {}
+    params["datasets"]["gone"] = {"format": format, "root": "gone", "align": "none", **options}
+    validate(params)
+    assert "gone: data set gone: no such file or folder. Remedy: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("loss", choices("losses"))
 @pytest.mark.parametrize("network", choices("networks"))
 def test_any_margin_on_any_network_under_any_classifier(params, loss: str, network: str) -> None:

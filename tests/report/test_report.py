@@ -175,11 +175,26 @@ def test_published_cells_stand_in_the_page_of_a_measured_pack(
     assert line.endswith("<td>yes</td></tr>")
 
 
-def test_a_missing_benchmark_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_benchmark_is_named_and_the_others_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
     write_project(tmp_path)
     monkeypatch.chdir(tmp_path)
     Path("metrics/evaluate/people_1toN.json").unlink()
-    with pytest.raises(InputError, match="people_1toN"):
+    main()
+    assert "leaves out people_1toN" in capsys.readouterr().err
+    page = Path("plots/report/report.html").read_text()
+    assert "Not evaluated: people_1toN." in page
+    assert page.count("people_1toN") == 1
+    assert "people_1toN" not in json.loads(Path("metrics/summary.json").read_text())["summary"]
+
+
+def test_without_any_results_nothing_is_reported(tmp_path: Path, monkeypatch) -> None:
+    write_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for file in Path("metrics/evaluate").glob("*.json"):
+        file.unlink()
+    with pytest.raises(InputError, match="file not found"):
         main()
     assert not Path("plots/report").exists()
 
