@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from importlib.util import find_spec
 from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import NamedTuple
@@ -334,6 +335,9 @@ class MxnetReader:
         for path in (rec_path, idx_path):
             if not path.exists():
                 raise InputError(path, "file not found", "set unpack.reader to native, or add it")
+        if find_spec("mxnet") is None:
+            remedy = "set unpack.reader to native, or pip install mxnet==1.9.1 (with numpy below 2)"
+            raise InputError("mxnet", "this package is not installed", remedy)
         np.bool = np.bool_  # mxnet 1.9 asks for the name that NumPy 1.24 dropped
         from mxnet.base import MXNetError
         from mxnet.recordio import MXIndexedRecordIO

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
+
+ABSENT = find_spec("mxnet") is None  # there is none for numpy 2
+READERS = [  # of RecordIO packs
+    "native",
+    pytest.param("mxnet", marks=pytest.mark.skipif(ABSENT, reason="mxnet is not installed")),
+]
 
 
 def pixels(number: int, width: int = 16, height: int = 12) -> np.ndarray:

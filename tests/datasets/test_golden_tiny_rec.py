@@ -10,13 +10,14 @@ import pytest
 from stages.datasets import bin as verification
 from stages.datasets import recordio
 from stages.datasets._encoded import decode
+from tests.datasets.samples import READERS
 from tests.goldens import golden
 
 DECODERS_DIFFER = 2  # grey levels between libjpeg versions
 
 
 @golden("btnet/tiny_rec*/expected.npz")
-@pytest.mark.parametrize("reader", ["native", "mxnet"])
+@pytest.mark.parametrize("reader", READERS)
 def test_pack(file: Path, reader: str) -> None:
     expected = np.load(file)
     records = list(recordio.read(file.parent, recordio.Params(), reader).records)
