@@ -16,7 +16,7 @@ from stages.core.index import read_table
 from stages.datasets._store import ImageStore
 from stages.datasets.recordio import Writer, pack
 from stages.unpack.__main__ import main
-from tests.datasets.samples import jpeg, write
+from tests.datasets.samples import READERS, jpeg, write
 from tests.datasets.test_ijb import release
 from tests.datasets.test_survface import data_set
 
@@ -119,7 +119,7 @@ def test_types_of_the_tables(project: Path) -> None:
     assert landmarks[:, 0].tolist() == [30.5, 31.5, 32.5, 33.5]
 
 
-@pytest.mark.parametrize("reader", ["native", "mxnet"])
+@pytest.mark.parametrize("reader", READERS)
 def test_readers_give_the_same_bytes(project: Path, reader: str) -> None:
     main("pack")
     first = tree(project / "data" / "unpack" / "pack")
