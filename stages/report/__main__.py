@@ -2,7 +2,8 @@
 
 Reads the lists in params.yaml, metrics/, plots/evaluate/, data/features of the first test set and
 data/align; writes metrics/summary.json and plots/report/ (merged curves as CSV, pictures as PNG,
-tables.md, tables.tex, report.html). `compare REV_A REV_B` prints two revisions side by side.
+tables.md, tables.tex, report.html). `compare REV_A REV_B` prints two revisions side by side,
+`compare REV --rows ROW_A ROW_B` two rows of one.
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ if __name__ == "__main__":
         from stages.report.compare import main as compare
 
         del sys.argv[1]
-        start(compare, "revision_a", "revision_b")
+        rows = {"nargs": 2, "action": "append", "metavar": ("ROW_A", "ROW_B")}
+        start(compare, options={"revisions": {"nargs": "+"}, "--rows": rows})
     else:
         start(main)

@@ -1,7 +1,8 @@
-"""Two revisions side by side: every row's headline metric, the difference, and its interval.
+"""Two revisions, or two rows of one, side by side: the difference and its interval.
 
-`python -m stages.report compare REV_A REV_B` prints a Markdown table. A revision is what git or
-`dvc exp` calls one, or `workspace`. Replicates come out of DVC's cache; nothing is evaluated.
+`python -m stages.report compare REV_A REV_B` prints a Markdown table of every row's headline
+metric, `compare REV --rows ROW_A ROW_B` one of every metric of the two rows. A revision is what git
+or `dvc exp` calls one, or `workspace`. Replicates come out of DVC's cache; nothing is evaluated.
 """
 
 from __future__ import annotations
@@ -84,10 +85,35 @@ class Revision:
         return yaml.safe_load(self.read("params.yaml"))
 
 
-def main(revision_a: str, revision_b: str) -> None:
-    """Compare two revisions by the headline metric of every benchmark that both have."""
-    first, second = Revision(revision_a), Revision(revision_b)
-    print(table(first, second, compare(first, second)))
+def main(revisions: list[str], rows: list[list[str]] | None = None) -> None:
+    """Compare two revisions by the headline metric of every benchmark that both have, or rows."""
+    wanted = 1 if rows else 2
+    if len(revisions) != wanted:
+        remedy = "give two revisions, or one and --rows ROW_A ROW_B"
+        raise InputError(" ".join(revisions), f"not {wanted} revision(s)", remedy)
+    found = [Revision(name) for name in revisions]
+    if rows:
+        lines = [line for pair in rows for line in compare_rows(found[0], *pair)]
+        print(table(f"{_named(found[0])}, row B beside row A", lines))
+    else:
+        print(table(f"A: {_named(found[0])}, B: {_named(found[1])}", compare(*found)))
+
+
+def compare_rows(revision: Revision, first: str, second: str) -> list[Line]:
+    """A line a benchmark and metric that has both rows. Raise InputError if there is none."""
+    lines = []
+    for name in revision.params()["benchmarks"]:
+        cells = revision.cells(name)
+        lines += [
+            Line(name, f"{first} : {second}", metric, cell.value, cells[second, metric].value,
+                 difference(cell, cells[second, metric]))
+            for (row, metric), cell in cells.items()
+            if row == first and (second, metric) in cells
+        ]  # fmt: skip
+    if not lines:
+        problem = f"no benchmark has both rows, {first} and {second}"
+        raise InputError(revision.name, problem, "take their names from metrics/evaluate/")
+    return lines
 
 
 def compare(first: Revision, second: Revision) -> list[Line]:
@@ -112,11 +138,10 @@ def compare(first: Revision, second: Revision) -> list[Line]:
     return lines
 
 
-def table(first: Revision, second: Revision, lines: list[Line]) -> str:
+def table(title: str, lines: list[Line]) -> str:
     """Markdown, in % and percentage points."""
     head = [
-        f"A: {first.name} ({first.commit[:9]}), B: {second.name} ({second.commit[:9]}). In %, "
-        "differences in points with 95 % intervals; * the interval leaves out 0.",
+        f"{title}. In %, differences in points with 95 % intervals; * the interval leaves out 0.",
         "",
         "| benchmark | row | metric | A | B | B - A | interval |",
         "| --- | --- | --- | ---: | ---: | ---: | --- |",
@@ -127,8 +152,12 @@ def table(first: Revision, second: Revision, lines: list[Line]) -> str:
         for x in lines
     ]
     if not all(x.change.paired for x in lines):
-        rows += ["", "Unpaired: the revisions redraw other people, or from another seed."]
+        rows += ["", "Unpaired: they redraw other people, or from another seed."]
     return "\n".join(head + rows)
+
+
+def _named(revision: Revision) -> str:
+    return f"{revision.name} ({revision.commit[:9]})"
 
 
 def _interval(change: Difference) -> str:
