@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pyeer.eer_stats import calculate_roc, calculate_roc_auc, get_eer_values
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from stages.protocols import _counting
@@ -82,6 +83,20 @@ def test_eer_where_sklearns_curve_crosses_the_diagonal(case) -> None:
     y = (tpr[:-1, None] * (1 - steps) + tpr[1:, None] * steps).ravel()
     expected = x[np.argmin(np.abs(x - (1 - y)))]
     assert Scores(scores, same).roc.eer() == pytest.approx(expected, abs=1e-3)
+
+
+def test_pyeer_agrees(case) -> None:
+    """PyEER counts matches at or above each threshold; above the highest it stops."""
+    scores, same = case
+    _, fmr, fnmr = calculate_roc(scores[same].astype(float), scores[~same].astype(float))
+    fmr, fnmr = np.append(fmr, 0), np.append(fnmr, 1)
+    roc = Scores(scores, same).roc
+    for far in FAR:
+        assert roc.tar(far) == pytest.approx(np.max(1 - fnmr[fmr <= far + 1e-12]), abs=1e-12)
+    assert roc.auc() == pytest.approx(calculate_roc_auc(fmr, fnmr), abs=1e-12)
+    index, *_ = get_eer_values(fmr, fnmr)
+    around = [value[max(index - 1, 0) : index + 2] for value in (fmr, fnmr)]
+    assert min(map(np.min, around)) <= roc.eer() <= max(map(np.max, around))
 
 
 def test_eer_by_hand() -> None:
