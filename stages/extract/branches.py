@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from stages.core.files import atomic_folder
 from stages.core.seeding import prepare
 from stages.descriptors import mean, norm
-from stages.extract.features import set_descriptors, write_features
+from stages.extract.features import write_batches
 from stages.extract.images import Images, embed
 from stages.extract.job import Job
 from stages.networks._files import Loaded, load_branch, load_trunk, require_trunk
@@ -27,14 +28,14 @@ def extract(job: Job) -> None:
         for side in job.resolutions:
             joined = _through_branch(job, side, images, network, device)
             upsampled = embed(images.batches(side, True), network)
-            for model, arrays in (("branch", joined), ("upsampled", upsampled)):
-                arrays |= set_descriptors(job.image_set, arrays, mean, norm)
-                write_features(folder / f"{model}_{side}", arrays)
+            for model, embedded in (("branch", joined), ("upsampled", upsampled)):
+                into = folder / f"{model}_{side}"
+                write_batches(into, job.image_set, len(images.store), embedded, mean, norm)
 
 
 def _through_branch(
     job: Job, side: int, images: Images, network: torch.nn.Module, device: torch.device
-) -> dict[str, np.ndarray]:
+) -> Iterator[dict[str, np.ndarray]]:
     stored = Path("models/distill") / str(side)
     branch: Loaded = load_branch(stored)
     require_trunk(stored, branch.header, job.trunk)

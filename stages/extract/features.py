@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import write_array_header_1_0
 
 from stages.core.files import atomic_folder
 from stages.core.index import read_index, read_table
@@ -17,8 +20,49 @@ from stages.descriptors._pooling import Templates
 def write_features(folder: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write each array as folder/<name>.npy, whole or not at all."""
     with atomic_folder(folder) as scratch:
-        for name, values in arrays.items():
-            np.save(scratch / f"{name}.npy", np.ascontiguousarray(values, np.float32))
+        _save(scratch, arrays)
+
+
+def write_batches(
+    folder: Path,
+    image_set: str,
+    rows: int,
+    batches: Iterable[dict[str, np.ndarray]],
+    *descriptors: ModuleType,
+) -> None:
+    """Write what `write_features` would of all batches together, in the memory of one of them.
+
+    Args:
+        rows: of the batches together.
+        batches: arrays of the same names each, the next rows of all of them.
+        descriptors: as in `set_descriptors`.
+    """
+    with atomic_folder(folder) as scratch:
+        arrays = _append(scratch, rows, batches)
+        _save(scratch, set_descriptors(image_set, arrays, *descriptors))
+
+
+def _append(
+    folder: Path, rows: int, batches: Iterable[dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """The arrays written, in memory map."""
+    files = {}
+    with ExitStack() as stack:
+        for batch in batches:
+            for name, values in batch.items():
+                values = np.ascontiguousarray(values, "<f4")
+                if name not in files:
+                    files[name] = stack.enter_context(open(folder / f"{name}.npy", "wb"))
+                    shape = (rows, *values.shape[1:])
+                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                    write_array_header_1_0(files[name], header)
+                files[name].write(values.data)
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in files}
+
+
+def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", np.ascontiguousarray(values, np.float32))
 
 
 def set_descriptors(
@@ -35,7 +79,7 @@ def set_descriptors(
         told: what a head says of the images, or its way of describing sets, for those that need it.
     """
     path = Path("data/unpack") / image_set / "tables" / "templates.parquet"
-    if not path.is_file():
+    if not (descriptors and path.is_file()):
         return {}
     record = read_index(Path("data/align") / image_set / "index.parquet").record
     templates = Templates.of(read_table(path), record)

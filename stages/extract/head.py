@@ -29,7 +29,7 @@ def extract(job: Job) -> None:
     heads, head, header = load_head(folder, device)
     require_trunk(folder / WEIGHTS, header, job.trunk)
     stored = job.output.with_name("trunk")
-    features = {part: np.load(stored / f"{part}.npy") for part in OF_TRUNK}
+    features = {part: np.load(stored / f"{part}.npy", mmap_mode="r") for part in OF_TRUNK}
     if hasattr(heads, "loss"):
         arrays = _confidences(job, heads, head, device)
         pooling, said = (kappa, "kappa") if "kappa" in arrays else (precision, "sigma2")

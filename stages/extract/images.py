@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -51,15 +51,14 @@ class Images:
 
 
 @torch.inference_mode()
-def embed(batches: Iterator[Tensor], network: Callable[[Tensor], Tensor]) -> dict[str, np.ndarray]:
-    """Embeddings of images and of their mirror images, and the norms of the former."""
-    plain, mirrored = [], []
+def embed(
+    batches: Iterable[Tensor], network: Callable[[Tensor], Tensor]
+) -> Iterator[dict[str, np.ndarray]]:
+    """Of each batch: embeddings of images and of their mirror images, and norms of the former."""
     for batch in batches:
-        plain.append(network(batch).float().cpu())
-        mirrored.append(network(batch.flip(3)).float().cpu())
-    embedding = torch.cat(plain)
-    return {
-        "embedding": embedding.numpy(),
-        "mirrored": torch.cat(mirrored).numpy(),
-        "norm": embedding.norm(dim=1).numpy(),
-    }
+        embedding = network(batch).float().cpu()
+        yield {
+            "embedding": embedding.numpy(),
+            "mirrored": network(batch.flip(3)).float().cpu().numpy(),
+            "norm": embedding.norm(dim=1).numpy(),
+        }

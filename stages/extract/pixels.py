@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from stages.datasets._store import ImageStore
-from stages.extract.features import write_features
+from stages.extract.features import write_batches
 from stages.extract.job import Job
 
 
@@ -16,16 +17,18 @@ def extract(job: Job) -> None:
 
     The cosine of two rows is then the images' correlation, the strongest of the plain baselines.
     """
+    store = ImageStore(Path("data/align") / job.image_set)
+    write_batches(job.output, job.image_set, len(store), _rows(store, job.settings.pixels))
+
+
+def _rows(store: ImageStore, side: int) -> Iterator[dict[str, np.ndarray]]:
     import cv2
 
-    store = ImageStore(Path("data/align") / job.image_set)
-    side = job.settings.pixels
-    embedding = np.empty((len(store.index), side * side), np.float32)
-    for row in range(len(store.index)):
+    for row in range(len(store)):
         grey = cv2.cvtColor(store.image(row), cv2.COLOR_RGB2GRAY)
         if grey.shape != (side, side):
             grey = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
-        embedding[row] = (grey - grey.mean(dtype=np.float64)).reshape(-1)
-    mirrored = embedding.reshape(-1, side, side)[:, :, ::-1].reshape(len(embedding), -1)
-    norm = np.linalg.norm(embedding, axis=1)
-    write_features(job.output, {"embedding": embedding, "mirrored": mirrored, "norm": norm})
+        centred = (grey - grey.mean(dtype=np.float64)).astype(np.float32)
+        embedding, mirrored = centred.reshape(1, -1), centred[:, ::-1].reshape(1, -1)
+        norm = np.linalg.norm(embedding, axis=1)
+        yield {"embedding": embedding, "mirrored": mirrored, "norm": norm}

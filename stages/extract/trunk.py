@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stages.core.seeding import prepare
 from stages.descriptors import mean, norm
-from stages.extract.features import set_descriptors, write_features
+from stages.extract.features import write_batches
 from stages.extract.images import FULL, Images, embed
 from stages.extract.job import Job
 from stages.networks._files import load_trunk
@@ -16,6 +16,5 @@ def extract(job: Job) -> None:
     trunk = load_trunk(job.trunk)
     network = trunk.family.fold(trunk.network).to(device)
     images = Images(job.image_set, job.settings, trunk.contract, device)
-    arrays = embed(images.batches(FULL), network)
-    arrays |= set_descriptors(job.image_set, arrays, mean, norm)
-    write_features(job.output, arrays)
+    embedded = embed(images.batches(FULL), network)
+    write_batches(job.output, job.image_set, len(images.store), embedded, mean, norm)
