@@ -1,7 +1,7 @@
 """Image sets on disk: encoded images, and an index that says where each is.
 
 A folder holds index.parquet (stages/core/index.py) and either images/, a file an image, to look at,
-or shards/, a few dozen uncompressed ZIP files: version control and file systems take seconds over a
+or shards/, at most 90 uncompressed ZIP files: version control and file systems take seconds over a
 hundred files and hours over millions.
 """
 
@@ -20,9 +20,9 @@ from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL, Index, read_index, wri
 from stages.datasets._encoded import decode, inspect
 from stages.datasets._zip import ZipShard
 
-MOST_FILES = 5_000  # images kept as files of their own
+MOST_FILES = 500  # images kept as files of their own
 SHARD_IMAGES = 5_000  # in a shard, at least
-MOST_SHARDS = 100  # unless a shard were to grow past what ZIP can hold
+MOST_SHARDS = 90  # with index and lists a set is of 100 files; more only past 4 GiB a shard
 INDEX = "index.parquet"
 NUMBERS = ("offset", "length", "label", "width", "height", "record")  # columns of the index
 TEXTS = ("path", "sha1", "source")

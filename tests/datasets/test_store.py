@@ -93,14 +93,22 @@ def test_the_same_bytes_every_time(tmp_path: Path, kept_in: str) -> None:
     assert tree(tmp_path / "first") == tree(tmp_path / "second")
 
 
-def test_no_folder_has_more_than_a_hundred_shards(tmp_path: Path) -> None:
-    for count, images in ((5_001, 5_000), (499_000, 5_000), (5_800_000, 58_000)):
+@pytest.mark.parametrize("count", [10, 11, 180, 181, 950])
+def test_files_of_a_set_do_not_grow_with_it(tmp_path: Path, monkeypatch, count: int) -> None:
+    monkeypatch.setattr(_store, "MOST_FILES", 10)
+    monkeypatch.setattr(_store, "SHARD_IMAGES", 2)
+    store = write_set(tmp_path / "set", [PAYLOADS[n % 10] for n in range(count)])
+    assert bytes(store.encoded(count - 1)) == PAYLOADS[(count - 1) % 10]
+    assert len(tree(tmp_path / "set")) <= 91  # and up to nine lists: a hundred for version control
+
+
+def test_shards_of_large_sets(tmp_path: Path) -> None:
+    for count, images in ((501, 5_000), (449_000, 5_000), (5_180_000, 57_556), (42e6, 466_667)):
         folder = tmp_path / str(count)
         folder.mkdir()
-        shards = _store._Shards(folder, count)
+        shards = _store._Shards(folder, int(count))
         shards.close()
         assert shards._images == images
-        assert -(-count // images) <= 100
 
 
 def test_a_full_zip_is_followed_by_another(tmp_path: Path, monkeypatch, kept_in: str) -> None:

@@ -47,17 +47,25 @@ def test_zipfile_writes_the_same_entries(tmp_path: Path) -> None:
     assert ours[30:44] == theirs[30:44]
 
 
-def test_bounds_of_plain_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_zip, "MOST_ENTRIES", 2)
-    zipped = ZipShard(tmp_path / "0.zip")
-    for name in ("a", "b"):
-        assert zipped.has_room(name, b"")
-        zipped.add(name, b"")
-    assert not zipped.has_room("c", b"")
-    zipped.close()
+@pytest.mark.parametrize("count", [_zip.UNTOLD - 1, _zip.UNTOLD, _zip.UNTOLD + 1])
+def test_more_entries_than_plain_zip_counts(tmp_path: Path, count: int) -> None:
+    shard(tmp_path / "ours.zip", [b""] * count)
+    with zipfile.ZipFile(tmp_path / "ours.zip") as ours:
+        assert len(ours.namelist()) == count
+        assert ours.testzip() is None
+    with zipfile.ZipFile(tmp_path / "theirs.zip", "w") as theirs:
+        for n in range(count):
+            theirs.writestr(zipfile.ZipInfo(f"{n:08d}.jpg"), b"")
+    sizes = [(tmp_path / f"{name}.zip").stat().st_size for name in ("ours", "theirs")]
+    # Python counts to 65535 itself, which is ZIP64's mark
+    assert sizes[0] - sizes[1] == (76 if count == _zip.UNTOLD else 0)
 
 
-def test_room_in_bytes_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("untold", [_zip.UNTOLD, 2])
+def test_room_in_bytes_is_exact(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, untold: int
+) -> None:
+    monkeypatch.setattr(_zip, "UNTOLD", untold)
     shard(tmp_path / "whole.zip", [b"abc", b"defgh"])
     size = (tmp_path / "whole.zip").stat().st_size
     for limit, fits in ((size, True), (size - 1, False)):
