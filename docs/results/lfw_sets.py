@@ -15,7 +15,7 @@ lfw_stills every image is a medium of its own.
 from __future__ import annotations
 
 import pickle
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import cv2
@@ -27,7 +27,7 @@ from stages.datasets.folder import Params, read
 ROOT, OUT = Path("data/raw/lfw"), Path("data/raw")
 HELD_OUT = 0.2  # of the people, as in the commands of the documents
 SEED, FOLDS = 0, 10
-MOST_PAIRS = 20  # genuine pairs of one person
+MOST_PAIRS = MOST_PHOTOGRAPHS = 20  # of one person in the pack: genuine pairs, and photographs
 PICKLE = 4  # protocol, named so that the bytes do not depend on the version of Python
 GALLERY, PROBE, MOST_PROBES = 3, 3, 5  # photographs of a template at most; probes of a person
 FEWEST = 3  # photographs of a person with templates
@@ -49,24 +49,27 @@ def people() -> People:
 
 def write_pack(path: Path, found: People, random: np.random.Generator) -> None:
     """A pickle of (images, same): images 2k and 2k + 1 are pair k."""
-    images: list[bytes] = []
-    same: list[bool] = []
-    for fold in np.array_split(random.permutation(list(found)), FOLDS):
-        genuine = [
+    folds = np.array_split(random.permutation(list(found)), FOLDS)
+    genuine = [
+        [
             pair
             for person in fold
             for pair in _some(list(combinations(found[person], 2)), MOST_PAIRS, random)
         ]
-        impostor: set[tuple[int, int, int, int]] = set()
-        while len(impostor) < len(genuine):
-            one, other = sorted(random.choice(fold, 2, replace=False).tolist())
-            at = (random.integers(len(found[one])), random.integers(len(found[other])))
-            impostor.add((one, int(at[0]), other, int(at[1])))
-        for first, second in genuine:
+        for fold in folds
+    ]
+    least = min(map(len, genuine))  # in every fold: readers cut the pack into ten equal parts
+    images: list[bytes] = []
+    same: list[bool] = []
+    for fold, own in zip(folds, genuine, strict=True):
+        others = [
+            pair
+            for one, other in combinations(fold, 2)
+            for pair in product(found[one], found[other])
+        ]
+        for first, second in _some(own, least, random) + _some(others, least, random):
             images += [first, second]
-        for one, i, other, j in sorted(impostor):
-            images += [found[one][i], found[other][j]]
-        same += [True] * len(genuine) + [False] * len(impostor)
+        same += [True] * least + [False] * least
     with atomic_file(path) as scratch:
         scratch.write_bytes(pickle.dumps((images, same), protocol=PICKLE))
 
@@ -145,7 +148,7 @@ def main() -> None:
 
 
 def _several(found: People) -> People:
-    return {person: images for person, images in found.items() if len(images) > 1}
+    return {person: x[:MOST_PHOTOGRAPHS] for person, x in found.items() if len(x) > 1}
 
 
 if __name__ == "__main__":
