@@ -19,6 +19,7 @@ class Row:
         best: best ratio known, or None.
         limit_share: seconds of the limit (matrix product, memory pass) over ours, or None.
         note: sizes, and what "theirs" is.
+        cause: of a ratio below the target, as far as known; a sentence.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Row:
     best: float | None = None
     limit_share: float | None = None
     note: str = ""
+    cause: str = ""
 
     @property
     def ratio(self) -> float:

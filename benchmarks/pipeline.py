@@ -1,27 +1,70 @@
-"""What DVC and start-up cost: nothing of ours stands on the other side but `dvc --version`."""
+"""What DVC and start-up cost: a run with nothing to do, the start of a stage, the smallest run."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+
+import yaml
 
 from benchmarks._measure import Row, alternate
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_OP_FACTOR = 10  # a repro with nothing to do, over `dvc --version`
+NO_OP_OF_TRIVIAL = 1.5  # and over that of stages of the same graph that are nothing
 START_SHARE = 0.35  # start of a stage that trains nothing, over `import torch`
+SMALLEST_FACTOR = 2  # the smallest run, over its imports and the first run of trivial stages
 LIGHT_STAGES = ("check", "unpack", "align", "evaluate", "report")
+SMALLEST = {
+    "backbone": {"name": "iresnet", "depth": 18, "width": 0.125, "embedding": 16},
+    "resolutions": [],
+    "heads": [],
+    "test_sets": ["orl_pack"],
+    "benchmarks": {"orl_pairs": {"protocol": "pairs", "dataset": "orl_pack"}},
+}
+SETS = ("orl", "orl_pack")
+LEFT_BEHIND = ("tests/", "docs/", "metrics/", "dvc.lock")  # not of use, or results
+# What a stage imports when it works, by the beginning of its name.
+IMPORTS = {
+    "check": "stages.check.__main__",
+    "fetch": "stages.fetch.__main__",
+    "unpack": "stages.unpack.__main__",
+    "align": "stages.align.__main__",
+    "train": "stages.train.__main__, stages.networks.iresnet, stages.losses.arcface",
+    "extract_pixels": "stages.extract.__main__, stages.extract.pixels, cv2",
+    "extract_trunk": "stages.extract.__main__, stages.extract.trunk, stages.networks.iresnet",
+    "extract_branches": "stages.extract.__main__, stages.extract.branches, stages.networks.iresnet",
+    "evaluate": "stages.evaluate.__main__, stages.protocols.pairs",
+    "report": "stages.report.__main__",
+}
 
 
 def rows() -> list[Row]:
+    with tempfile.TemporaryDirectory() as scratch:
+        return [*no_op(), *starts(), *smallest(Path(scratch))]
+
+
+def no_op() -> list[Row]:
+    """Of this checkout, which must be up to date: a run would otherwise be measured, and done."""
+    if _run("dvc", "status", "--quiet", folder=ROOT, fails=True)():
+        raise SystemExit("the pipeline is not up to date: run `make repro` first")
+    note = "the whole graph; against dvc --version"
     found = []
     for command in ("repro", "status"):
         ours, theirs = alternate(_run("dvc", command), _run("dvc", "--version"), rounds=3)
-        note = "against dvc --version; run `make repro` first"
-        found.append(
-            Row(f"dvc {command}, nothing to do", ours, theirs, 1 / NO_OP_FACTOR, 0.2, None, note)
-        )
+        name = f"dvc {command}, nothing to do"
+        found.append(Row(name, ours, theirs, 1 / NO_OP_FACTOR, 0.2, None, note))
+    return found
+
+
+def starts() -> list[Row]:
+    found = []
     for stage in LIGHT_STAGES:
         start = _run(sys.executable, "-m", f"stages.{stage}", "--help")
         ours, theirs = alternate(start, _run(sys.executable, "-c", "import torch"), rounds=3)
@@ -30,7 +73,79 @@ def rows() -> list[Row]:
     return found
 
 
-def _run(*command: str):
-    return lambda: subprocess.run(
-        command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+def smallest(scratch: Path) -> list[Row]:
+    """One epoch of one small network, one benchmark; and stages that only lay the outputs down."""
+    whole, trivial = scratch / "whole", scratch / "trivial"
+    _copy(whole)
+    run_s = _timed(_run("dvc", "repro", folder=whole))
+    locked = yaml.safe_load((whole / "dvc.lock").read_text())["stages"]
+    _copy(trivial)
+    stages = {name.replace("@", "-"): _trivial(stage, whole) for name, stage in locked.items()}
+    (trivial / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    trivial_s = _timed(_run("dvc", "repro", folder=trivial))
+    modules = [IMPORTS[name.partition("@")[0]] for name in locked]
+    imports_s = sum(_timed(_run(sys.executable, "-c", f"import {names}")) for names in modules)
+    ours, theirs = alternate(
+        _run("dvc", "repro", folder=whole), _run("dvc", "repro", folder=trivial), rounds=3
     )
+    note = f"{len(locked)} stages; theirs: stages that lay the same outputs down"
+    return [
+        Row("smallest run, nothing to do", ours, theirs, 1 / NO_OP_OF_TRIVIAL, None, None, note),
+        Row(
+            "smallest run",
+            run_s,
+            imports_s + trivial_s,
+            1 / SMALLEST_FACTOR,
+            None,
+            None,
+            f"one epoch, one benchmark; theirs: imports, {imports_s:.1f} s, and trivial stages, "
+            f"{trivial_s:.1f} s",
+            "Faces are detected in 600 photographs, and the trunk learns and embeds.",
+        ),
+    ]
+
+
+def _copy(folder: Path) -> None:
+    """A repository with the files of this one and the smallest choices."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in files.stdout.splitlines():
+        if (ROOT / name).is_file() and not name.startswith(LEFT_BEHIND):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    params = yaml.safe_load((folder / "params.yaml").read_text()) | SMALLEST
+    params["datasets"] = {name: params["datasets"][name] for name in SETS}
+    params["schedules"][params["schedule"]]["epochs"] = 1
+    params["schedules"][params["schedule"]]["warmup_epochs"] = 0
+    params["evaluate"]["bootstrap"] = 100
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    who = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
+    for command in (["init"], ["add", "--all"], [*who, "commit", "--message", "smallest"]):
+        _run("git", *command, folder=folder)()
+
+
+def _trivial(stage: dict, whole: Path) -> dict:
+    """A stage of the same dependencies whose command lays down what the real one wrote."""
+    outs = [out["path"] for out in stage["outs"]]
+    lay = "; ".join(f"mkdir -p {Path(out).parent}; cp -r {whole / out} {out}" for out in outs)
+    return {"cmd": lay, "deps": [dep["path"] for dep in stage["deps"]], "outs": outs}
+
+
+def _timed(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def _run(*command: str, folder: Path = ROOT, fails: bool = False) -> Callable[[], int]:
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(folder)}
+
+    def run() -> int:
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode and not fails:
+            raise RuntimeError(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        return done.returncode
+
+    return run
