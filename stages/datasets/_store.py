@@ -23,6 +23,7 @@ from stages.datasets._zip import ZipShard
 MOST_FILES = 500  # images kept as files of their own
 SHARD_IMAGES = 5_000  # in a shard, at least
 MOST_SHARDS = 90  # with index and lists a set is of 100 files; more only past 4 GiB a shard
+RESIDENT = 1 << 28  # bytes read from shards until their pages leave the process
 INDEX = "index.parquet"
 NUMBERS = ("offset", "length", "label", "width", "height", "record")  # columns of the index
 TEXTS = ("path", "sha1", "source")
@@ -171,6 +172,7 @@ class ImageStore:
         self.folder = Path(folder)
         self.index = read_index(self.folder / INDEX)
         self._maps: dict[str, memoryview] = {}
+        self._resident = 0
 
     def __len__(self) -> int:
         return len(self.index)
@@ -182,7 +184,7 @@ class ImageStore:
         """The encoded image of a row, without a copy where it lies in a shard.
 
         Raises:
-            InputError: its file is missing or shorter than the index says.
+            InputError: its file is missing or not what the index says.
         """
         path, offset = self.index.path[row], int(self.index.offset[row])
         length = int(self.index.length[row])
@@ -191,12 +193,26 @@ class ImageStore:
         if len(data) != length:
             problem = f"{len(data)} bytes where the index has {length}"
             raise InputError(self.folder / path, problem, AGAIN, self.index.source[row])
+        if hashlib.sha1(data).hexdigest() != self.index.sha1[row]:
+            problem = "its bytes are not those that were written"
+            raise InputError(self.folder / path, problem, AGAIN, self.index.source[row])
+        self._resident += length
+        if self._resident > RESIDENT:
+            self._release()
         return data
+
+    def _release(self) -> None:
+        """Pages that were read leave the process, not the system's cache: views stay valid."""
+        self._resident = 0
+        for data in list(self._maps.values()):
+            data.obj.madvise(mmap.MADV_DONTNEED)
 
     def _file(self, path: str, keep: bool) -> memoryview:
         data = self._maps.get(path)
         if data is not None:
             return data
+        if not path.startswith(("images/", "shards/")) or ".." in path:
+            raise InputError(self.folder / INDEX, f"{path!r} leads out of the set", AGAIN)
         try:
             if not keep:
                 return memoryview((self.folder / path).read_bytes())

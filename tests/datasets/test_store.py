@@ -77,6 +77,12 @@ def test_index(tmp_path: Path, kept_in: str) -> None:
             assert shard.namelist() == ["00000008.jpg", "00000009.png"]
 
 
+def test_views_outlive_the_pages_they_were_read_into(tmp_path: Path, monkeypatch, kept_in) -> None:
+    monkeypatch.setattr(_store, "RESIDENT", 1)
+    store = write_set(tmp_path / "set", PAYLOADS)
+    assert [store.encoded(row) for row in range(10)] == PAYLOADS
+
+
 def test_what_is_not_said_is_unknown(tmp_path: Path) -> None:
     with ImageSetWriter(tmp_path, 5, Path("pack")) as writer:
         writer.add(jpeg(0), "a", record=41)
