@@ -69,9 +69,10 @@ def pair_scores(
     for block, (start, end) in enumerate(pairwise(ends)):
         some = used_first[block * step : (block + 1) * step]
         np.matmul(some, used_second.T, out=product[: len(some)])
-        cells = row_of[left[start:end]] - block * step
+        # NumPy picks by its own integers in half the time.
+        cells = row_of[left[start:end].astype(np.intp)] - block * step
         cells *= len(used_second)
-        cells += column_of[right[start:end]]
+        cells += column_of[right[start:end].astype(np.intp)]
         product.reshape(-1).take(cells, out=scores[start:end], mode="clip")  # clip: in place
     if order is None:
         return scores
@@ -83,7 +84,7 @@ def pair_scores(
 def _numbered(rows: np.ndarray, count: int) -> np.ndarray:
     """For each of `count` rows its place among those that occur in `rows`; -1 for the others."""
     used = np.zeros(count, bool)
-    used[rows] = True
+    used[rows.astype(np.intp, copy=False)] = True
     return np.where(used, np.cumsum(used) - 1, -1)
 
 
