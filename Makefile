@@ -1,7 +1,8 @@
 # make repro   the pipeline, from nothing to plots/report/report.html
 # make test    the tests
 # make golden  every array that the references computed (GOLDEN=folder)
-# make bench   every speed comparison
+# make bench   every speed comparison, into docs/performance.md; minutes, on a machine of its own
+# make full-size  a data set of half a million records: time and memory of every step
 # make deps    the code that each stage depends on, written into dvc.yaml
 # make lint    ruff
 
@@ -11,7 +12,7 @@ GOLDEN ?= ../shared/golden
 VENV := .venv
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test golden bench deps lint
+.PHONY: repro test golden bench full-size deps lint
 
 repro: $(VENV)/.runtime
 	dvc repro
@@ -24,7 +25,10 @@ golden: $(VENV)/.development
 	GOLDEN=$(GOLDEN) python -m pytest -v -m golden
 
 bench: $(VENV)/.development
-	python -m benchmarks
+	python -m benchmarks --write docs/performance.md
+
+full-size: $(VENV)/.development
+	python -m benchmarks.full_size --write docs/performance.md
 
 deps: $(VENV)/.development
 	python -m tests.deps

@@ -43,6 +43,7 @@ HEADER = struct.Struct("<IfQQ")
 PADDING = [b"", b"\0\0\0", b"\0\0", b"\0"]  # by length modulo WORD
 BUFFER = 1 << 20  # bytes written at once
 BLOCK = 1024  # records whose headers are read at once
+RESIDENT = 1 << 28  # bytes read in blocks until their pages leave the process
 SCAN_WORDS = 1 << 24  # words looked at in one go while a pack without .idx is scanned
 
 SCANNED = "get the pack again, or remove the .idx: the .rec is scanned then"
@@ -212,6 +213,7 @@ class Reader:
         self._bounds = np.append(offsets, len(self._view))
         self._bound = memoryview(self._bounds)  # gives Python's integers, faster than NumPy's
         self._row_of = self._rows()
+        self._resident = 0
         self[int(self.keys[-1])]  # a .rec that is cut short shows at its end
 
     def __len__(self) -> int:
@@ -240,6 +242,10 @@ class Reader:
         except ValueError as fault:
             raise KeyError(str(fault)) from None
         starts, stops = self._bounds[rows], self._bounds[rows + 1]
+        self._resident += int((stops - starts).sum())
+        if self._resident > RESIDENT:  # they stay in the system's cache, and views stay valid
+            self._resident = 0
+            self._view.obj.madvise(mmap.MADV_DONTNEED)
         at = starts[:, None] // WORD + np.arange((CHUNK.size + HEADER.size) // WORD)
         words = self._words[np.minimum(at, len(self._words) - 1)]
         # The flag of a whole chunk is 0, so that its word is the length alone.

@@ -166,6 +166,16 @@ def test_both_readers_give_the_same_records(mx, tmp_path: Path, with_idx: bool) 
         assert reader[key] == theirs.read_idx(key)
 
 
+def test_views_outlive_the_pages_they_were_read_into(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(recordio, "BLOCK", 2)
+    monkeypatch.setattr(recordio, "RESIDENT", 1)
+    with Writer(tmp_path / "a.rec", tmp_path / "a.idx") as writer:
+        for key in range(9):
+            writer.write(key, pack(0, key, key, 0, bytes([key]) * 5000))
+    images = [image for _, image in Reader(tmp_path / "a.rec").unpacked(range(9))]
+    assert images == [bytes([key]) * 5000 for key in range(9)]
+
+
 def test_keys_of_the_idx_may_be_any(tmp_path: Path) -> None:
     rec, idx = write_ours(tmp_path, [b"zero", b"one", b"two"])
     offsets = [line.split("\t")[1] for line in idx.read_text().splitlines()]
