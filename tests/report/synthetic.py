@@ -129,7 +129,8 @@ def write_surveillance(folder: Path, name: str, seed: int) -> None:
         fpir = np.linspace(1, 0, 60)
         tpir = fpir ** random.uniform(0.2, 0.5)
         curves.append(pd.DataFrame({"row": row, "fpir": fpir, "tpir": tpir}))
-        metrics[row] = {"auc": float(-np.trapz(tpir, fpir)), "tpir20@fpir=0.1": float(tpir[54])}
+        area = -((tpir[1:] + tpir[:-1]) / 2) @ np.diff(fpir)
+        metrics[row] = {"auc": float(area), "tpir20@fpir=0.1": float(tpir[54])}
     write_results(folder, name, metrics, half=0.05, count=90)
     _write_curves(folder, name, {"open_set": curves})
 
