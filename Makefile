@@ -1,8 +1,10 @@
 # make repro   the pipeline, from nothing to plots/report/report.html
 # make test    the tests
+# make test-numpy2  the tests with numpy 2, in .venv-numpy2; without mxnet, which does not know it
 # make golden  every array that the references computed (GOLDEN=folder)
 # make bench   every speed comparison, into docs/performance.md; minutes, on a machine of its own
 # make full-size  a data set of half a million records: time and memory of every step
+# make hosts   two hosts train one trunk, lose each other and go on; Linux, as root
 # make deps    the code that each stage depends on, written into dvc.yaml
 # make lint    ruff
 
@@ -10,9 +12,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 GOLDEN ?= ../shared/golden
 VENV := .venv
+VENV2 := .venv-numpy2
+NUMPY2 := 2.4.6
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test golden bench full-size deps lint
+.PHONY: repro test golden bench full-size deps hosts test-numpy2 lint
 
 repro: $(VENV)/.runtime
 	dvc repro
@@ -20,6 +24,9 @@ repro: $(VENV)/.runtime
 
 test: $(VENV)/.development
 	python -m pytest -n 2 --dist loadfile
+
+test-numpy2: $(VENV2)/.development
+	PATH=$(CURDIR)/$(VENV2)/bin:$$PATH python -m pytest -n 2 --dist loadfile
 
 golden: $(VENV)/.development
 	GOLDEN=$(GOLDEN) python -m pytest -v -m golden
@@ -29,6 +36,9 @@ bench: $(VENV)/.development
 
 full-size: $(VENV)/.development
 	python -m benchmarks.full_size --write docs/performance.md
+
+hosts: $(VENV)/.development
+	python -m tests.hosts
 
 deps: $(VENV)/.development
 	python -m tests.deps
@@ -47,3 +57,12 @@ $(VENV)/.runtime: requirements.txt | $(VENV)/bin/python
 $(VENV)/.development: requirements-dev.txt requirements.txt | $(VENV)/bin/python
 	python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
 	@touch $@ $(VENV)/.runtime
+
+# The same pins, but for numpy, and without mxnet.
+$(VENV2)/.development: requirements-dev.txt requirements.txt
+	$(PYTHON) -m venv $(VENV2)
+	sed -e '/^-r/d' -e '/^mxnet==/d' -e 's/^numpy==.*/numpy==$(NUMPY2)/' \
+		requirements.txt requirements-dev.txt > $(VENV2)/requirements.txt
+	$(VENV2)/bin/python -m pip install --disable-pip-version-check --quiet \
+		-r $(VENV2)/requirements.txt
+	@touch $@
