@@ -6,6 +6,7 @@ a second), with a fixed layout and no compression so that equal rows give equal 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,45 @@ from stages.core.files import atomic_file
 
 IN_OWN_FILE = -1  # offset of an image that is a file of its own, not a slice of a shard
 UNKNOWN_LABEL = -1
+
+
+class Texts(Sequence):
+    """A column of text in one piece: a Python string for each of millions of rows would take
+    gigabytes. To NumPy it is an array of objects.
+
+    Args:
+        ends: byte at which each row ends, after a 0; int64.
+        data: all rows, UTF-8.
+    """
+
+    dtype = np.dtype(object)
+
+    def __init__(self, ends: np.ndarray, data: bytes | bytearray) -> None:
+        self.ends = ends
+        self.data = data
+
+    @classmethod
+    def of(cls, texts: Iterable[object]) -> Texts:
+        encoded = [str(text).encode() for text in texts]
+        return cls(np.cumsum([0, *map(len, encoded)], dtype=np.int64), b"".join(encoded))
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def __getitem__(self, rows: int | slice | np.ndarray) -> str | np.ndarray:
+        if not isinstance(rows, int | np.integer):
+            return np.asarray(self)[rows]
+        row = range(len(self))[rows]
+        return self.data[self.ends[row] : self.ends[row + 1]].decode()
+
+    def __iter__(self) -> Iterator[str]:
+        return (self.data[a:b].decode() for a, b in pairwise(self.ends.tolist()))
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.tolist(), object).astype(dtype or object, copy=False)
+
+    def tolist(self) -> list[str]:
+        return list(self)
 
 
 @dataclass(frozen=True)
@@ -68,26 +108,27 @@ def read_index(path: Path) -> Index:
     return Index(**{f.name: columns[f.name] for f in fields(Index)})
 
 
-def write_table(path: Path, columns: dict[str, np.ndarray]) -> None:
-    """Write equal-length columns: 1-D arrays of numbers, booleans or str, 2-D arrays of numbers."""
+def write_table(path: Path, columns: dict[str, np.ndarray | Texts]) -> None:
+    """Write equal-length columns: 1-D of numbers, booleans or text, 2-D arrays of numbers."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table([_to_arrow(np.asarray(c)) for c in columns.values()], names=list(columns))
+    table = pa.table([_to_arrow(column) for column in columns.values()], names=list(columns))
     with atomic_file(path) as scratch:
         pq.write_table(table, scratch, compression="none", store_schema=False)
 
 
-def _to_arrow(values: np.ndarray):
+def _to_arrow(column: np.ndarray | Texts):
     """By its buffers: pyarrow's own conversions import pandas, half a second of every stage."""
     import pyarrow as pa
 
-    if values.ndim == 2:
+    values = column if isinstance(column, Texts) else np.asarray(column)
+    if not isinstance(values, Texts) and values.dtype.kind in "OUT":
+        values = Texts.of(values)
+    if isinstance(values, Texts):
+        buffers, kind = [values.ends, values.data], pa.large_string()
+    elif values.ndim == 2:
         return pa.FixedSizeListArray.from_arrays(_to_arrow(values.reshape(-1)), values.shape[1])
-    if values.dtype.kind in "OUT":
-        texts = [str(value).encode() for value in values]
-        ends = np.cumsum([0, *map(len, texts)], dtype=np.int64)
-        buffers, kind = [ends, b"".join(texts)], pa.large_string()
     elif values.dtype == bool:
         buffers, kind = [np.packbits(values, bitorder="little")], pa.bool_()
     else:
@@ -95,21 +136,25 @@ def _to_arrow(values: np.ndarray):
     return pa.Array.from_buffers(kind, len(values), [None, *map(pa.py_buffer, buffers)])
 
 
-def read_table(path: Path) -> dict[str, np.ndarray]:
-    """Columns by name: numbers as arrays, text as object arrays of str, lists as 2-D arrays."""
+def read_table(path: Path) -> dict[str, np.ndarray | Texts]:
+    """Columns by name: numbers as arrays, text as Texts, lists as 2-D arrays."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path, memory_map=True).read()
+        file = pq.ParquetFile(path, memory_map=True)
+        names, rows = file.schema_arrow.names, file.metadata.num_rows
+        # One after another: what a column needs meanwhile is free again for the next.
+        columns = {name: _to_numpy(file.read([name]).column(0), rows) for name in names}
+        pa.default_memory_pool().release_unused()
+        return columns
     except FileNotFoundError:
         raise InputError(path, "file not found", "run the stage that writes it") from None
     except pa.ArrowInvalid as fault:
         raise InputError(path, f"not a Parquet table ({fault})", "run its stage again") from None
-    return {name: _to_numpy(table.column(name), len(table)) for name in table.column_names}
 
 
-def _to_numpy(column, rows: int) -> np.ndarray:
+def _to_numpy(column, rows: int) -> np.ndarray | Texts:
     """By its buffers, for the same reason."""
     import pyarrow as pa
 
@@ -118,21 +163,26 @@ def _to_numpy(column, rows: int) -> np.ndarray:
     if pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
         return np.concatenate(pieces).reshape(rows, -1) if rows else np.empty((0, 10), np.float32)
     if pa.types.is_string(kind):
-        return np.concatenate([np.empty(0, object), *pieces])
+        return _joined(pieces)
     return np.concatenate(pieces)
 
 
-def _piece(array) -> np.ndarray:
+def _joined(pieces: list[Texts]) -> Texts:
+    lengths = [np.diff(piece.ends) for piece in pieces]
+    ends = np.concatenate([np.zeros(1, np.int64), *lengths]).cumsum()
+    return Texts(ends, b"".join(piece.data for piece in pieces))
+
+
+def _piece(array) -> np.ndarray | Texts:
     import pyarrow as pa
 
     if pa.types.is_fixed_size_list(array.type) or pa.types.is_list(array.type):
         return _piece(array.flatten())
     if pa.types.is_string(array.type):
         _, ends, text = array.buffers()
-        ends = np.frombuffer(ends, np.int32)[array.offset : array.offset + len(array) + 1].tolist()
-        data = text.to_pybytes() if text else b""
-        texts = [data[a:b].decode() for a, b in pairwise(ends)]
-        return np.array(texts, object)
+        ends = np.frombuffer(ends, np.int32)[array.offset : array.offset + len(array) + 1]
+        data = text.slice(ends[0], ends[-1] - ends[0]).to_pybytes() if text else b""
+        return Texts(ends - ends[0], data)
     if pa.types.is_boolean(array.type):
         return np.from_dlpack(array.cast(pa.uint8())).astype(bool)
     return np.from_dlpack(array)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.errors import InputError
-from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL, Index, read_index, write_index
+from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL, Index, Texts, read_index, write_index
 from stages.datasets._encoded import decode, inspect
 from stages.datasets._zip import ZipShard
 
@@ -52,7 +52,7 @@ class ImageSetWriter:
         # By columns: millions of rows of Python objects would take gigabytes.
         self._numbers = array("q")  # one after another what NUMBERS names
         self._landmarks = array("f")
-        self._texts: dict[str, list[str]] = {name: [] for name in TEXTS}
+        self._texts = {name: (array("q", [0]), bytearray()) for name in TEXTS}
 
     def __enter__(self) -> ImageSetWriter:
         return self
@@ -63,7 +63,7 @@ class ImageSetWriter:
             write_index(self._folder / INDEX, self._index())
 
     def __len__(self) -> int:
-        return len(self._texts["path"])
+        return len(self._texts["path"][0]) - 1
 
     def add(
         self,
@@ -101,13 +101,18 @@ class ImageSetWriter:
         for column, text in zip(
             TEXTS, (path, hashlib.sha1(payload).hexdigest(), name), strict=True
         ):
-            self._texts[column].append(text)
+            ends, data = self._texts[column]
+            data += text.encode()
+            ends.append(len(data))
 
     def _index(self) -> Index:
         numbers = np.frombuffer(self._numbers, np.int64).reshape(-1, len(NUMBERS)).T
         return Index(
             **dict(zip(NUMBERS, numbers, strict=True)),
-            **{name: np.array(texts, object) for name, texts in self._texts.items()},
+            **{
+                name: Texts(np.frombuffer(ends, np.int64), data)
+                for name, (ends, data) in self._texts.items()
+            },
             landmarks=np.frombuffer(self._landmarks, np.float32).reshape(-1, LANDMARKS),
         )
 

@@ -38,6 +38,21 @@ def test_read_gives_what_was_written(tmp_path, rows: int) -> None:
         assert got.dtype == expected.dtype
 
 
+def test_text_is_an_array_to_numpy_and_a_list_to_python(tmp_path) -> None:
+    words = ["", "né", "b", "né"]
+    write_table(tmp_path / "t", {"text": np.array(words, object)})
+    text = read_table(tmp_path / "t")["text"]
+    assert [len(text), text[1], text[np.int64(-2)]] == [4, "né", "b"]
+    assert list(text) == text.tolist() == words
+    assert text[1:3].tolist() == text[np.array([False, True, True, False])].tolist() == ["né", "b"]
+    assert np.unique(text).tolist() == ["", "b", "né"]
+    assert np.asarray(text, str).dtype.kind == "U"
+    with pytest.raises(IndexError):
+        text[4]
+    write_table(tmp_path / "u", {"text": text})
+    assert (tmp_path / "u").read_bytes() == (tmp_path / "t").read_bytes()
+
+
 def test_equal_rows_give_equal_bytes(tmp_path) -> None:
     for name in "ab":
         write_index(tmp_path / name, example(9))
