@@ -74,7 +74,7 @@ def project(whole, tmp_path: Path, monkeypatch) -> Path:
     """A folder with these parameters, in which check misses neither data sets nor models."""
     (tmp_path / PARAMS).write_text(json.dumps(whole))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(check, "_require_root", lambda name, root: None)
+    monkeypatch.setattr(check, "_require_root", lambda *_: None)
     monkeypatch.setattr(check, "_require_model", lambda key, name, remedy: PUBLISHED_AS[name])
     monkeypatch.setattr(check, "_network_of", lambda network: network)
     return tmp_path
