@@ -2,7 +2,8 @@
 
 The numbers come from the environment, never from dvc.yaml, so that dvc.lock does not know them.
 On every host: `NPROC=8 NNODES=2 NODE_RANK=0 MASTER_ADDR=first.host MASTER_PORT=29500`, with its own
-NODE_RANK; the first one's is 0, and it writes all outputs.
+NODE_RANK; the first one's is 0, and it writes all outputs. RANK_TIMEOUT: seconds after which a
+silent process counts as gone; 1800 (600 with CUDA) where absent. docs/distributed.md has more.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def _several_wanted() -> bool:
 
 def _launch(stage: str) -> NoReturn:
     """Become torchrun's agent: run `stage` with this command line on all processes, then exit."""
+    _count("RANK_TIMEOUT")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # until the stage sets its own number
     logging.disable(logging.ERROR)  # torchrun's own repeat, at length, that a rank has failed
     from torch.distributed import run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -50,7 +51,11 @@ def prepare(seed: int, threads: int, device: str = "auto") -> torch.device:
         device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
         torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        torch.distributed.init_process_group("gloo" if device == "cpu" else "nccl")
+        patience = os.environ.get("RANK_TIMEOUT")  # torch's own where absent
+        torch.distributed.init_process_group(
+            "gloo" if device == "cpu" else "nccl",
+            timeout=timedelta(seconds=int(patience)) if patience else None,
+        )
     return torch.device(device)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -99,6 +100,24 @@ def test_several_hosts_need_to_know_each_other(start) -> None:
     _, err = running.communicate(timeout=120)
     assert running.returncode == 1
     assert "toy: environment: MASTER_ADDR: is not set. Remedy" in err
+
+
+def test_two_hosts(start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    hosts = {"NNODES": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK_TIMEOUT": "100"}
+    running = [start("sum", **hosts, NODE_RANK=number) for number in ("0", "1")]
+    said = [host.communicate(timeout=120)[0] for host in running]
+    assert [host.returncode for host in running] == [0, 0]
+    assert "sum 2.0 of 2" in said[0]
+    assert said[1].count("\n") == 1  # its process id
+
+
+def test_a_timeout_is_a_number(start) -> None:
+    running = start("sum", NPROC="2", RANK_TIMEOUT="soon")
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 1
+    assert "toy: environment: RANK_TIMEOUT: 'soon' is no count" in err
 
 
 def test_ranks_die_with_their_agent(start) -> None:
