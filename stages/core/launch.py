@@ -13,7 +13,9 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NoReturn
 
 import torch.distributed
@@ -21,6 +23,12 @@ import torch.distributed
 from stages.core.entry import package, start
 from stages.core.errors import InputError
 from stages.core.ranks import size
+
+STORE_ANSWERS_S = 10.0
+LOST = ("Connection closed by peer", "Connection reset by peer", "Timed out waiting")  # gloo's
+AGAIN = (
+    "see what it said, then give the same commands again: a training goes on from its checkpoint"
+)
 
 
 def start_on_ranks(main: Callable[..., None], *arguments: str) -> None:
@@ -35,10 +43,12 @@ def start_on_ranks(main: Callable[..., None], *arguments: str) -> None:
             _launch(package())
         try:
             main(**given)
-        except Exception:
-            if _first_to_fail():
-                raise
-            sys.exit(1)
+        except Exception as fault:
+            if not _first_to_fail():
+                sys.exit(1)
+            if any(sign in str(fault) for sign in LOST):
+                raise InputError("the other processes", "one of them is gone", AGAIN) from None
+            raise
         if size() > 1:
             torch.distributed.destroy_process_group()
 
@@ -78,10 +88,16 @@ def _first_to_fail() -> bool:
         return True
     from torch.distributed import distributed_c10d
 
-    try:
-        return distributed_c10d._get_default_store().add("faceline/failures", 1) == 1
-    except RuntimeError:  # the agent, which keeps the store, has ended already
-        return False
+    counts: list[int] = []
+
+    def count() -> None:
+        with suppress(RuntimeError):  # the agent, which keeps the store, has ended already
+            counts.append(distributed_c10d._get_default_store().add("faceline/failures", 1))
+
+    asking = threading.Thread(target=count, daemon=True)
+    asking.start()
+    asking.join(STORE_ANSWERS_S)
+    return counts == [1] or asking.is_alive()  # the store's host may be out of reach
 
 
 def _hosts() -> list[str]:
