@@ -4,6 +4,7 @@
 # make golden  every array that the references computed (GOLDEN=folder)
 # make bench   every speed comparison, into docs/performance.md; minutes, on a machine of its own
 # make full-size  a data set of half a million records: time and memory of every step
+# make faults  damaged input, kills, full disks and NaN; half an hour
 # make hosts   two hosts train one trunk, lose each other and go on; Linux, as root
 # make deps    the code that each stage depends on, written into dvc.yaml
 # make lint    ruff
@@ -16,9 +17,10 @@ VENV2 := .venv-numpy2
 NUMPY2 := 2.4.6
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test golden bench full-size deps hosts test-numpy2 lint
+.PHONY: repro test golden bench full-size faults deps hosts test-numpy2 lint
 
 repro: $(VENV)/.runtime
+	@python -m stages.check.mend
 	dvc repro
 	@echo "Done. The report is plots/report/report.html"
 
@@ -42,6 +44,9 @@ hosts: $(VENV)/.development
 
 deps: $(VENV)/.development
 	python -m tests.deps
+
+faults: $(VENV)/.development
+	python -m faults
 
 lint: $(VENV)/.development
 	ruff check .

@@ -1,9 +1,9 @@
-"""Results are shared through a DVC remote: pushed here, pulled by a fresh clone, nothing runs again.
+"""Results go through a DVC remote: pushed here, pulled by a fresh clone, where nothing runs again.
 
-    python -m tests.sharing folder          a folder on this machine
-    python -m tests.sharing ssh             an OpenSSH server of its own, on this machine
-    python -m tests.sharing s3              a server of Amazon's protocol of its own, on this machine
-    python -m tests.sharing ssh://me@host/faces     any remote that DVC knows
+    python -m tests.sharing folder                 a folder on this machine
+    python -m tests.sharing ssh                    an OpenSSH server on this machine, started for it
+    python -m tests.sharing s3                     a server of S3's protocol (moto), likewise
+    python -m tests.sharing ssh://me@host/faces    any remote that DVC knows
 
 docs/sharing.md has the same commands for people, and the packages that each kind of remote needs.
 """
@@ -54,7 +54,7 @@ def share(clone: Clone, folder: Path, url: str, **options: str) -> Clone:
     fresh = Clone.__new__(Clone)
     fresh.folder = folder
     add_remote(fresh, url, options)
-    assert not (folder / "data").exists() or not list((folder / "data").rglob("*.npy"))
+    assert not list(folder.rglob("*.npy"))
     fresh.run("dvc", "pull", "--run-cache")
     assert fresh.stale() == set()
     assert ran(fresh.run("dvc", "repro")) == set()
@@ -118,7 +118,9 @@ def s3(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
     import urllib.request
 
     port = free_port()
-    with server(folder, port, sys.executable, "-m", "moto.server", "-H", LOCALHOST, "-p", str(port)):
+    with server(
+        folder, port, sys.executable, "-m", "moto.server", "-H", LOCALHOST, "-p", str(port)
+    ):
         endpoint = f"http://{LOCALHOST}:{port}"
         made = urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")
         made.add_header("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3")
@@ -149,7 +151,9 @@ def main(kind: str) -> None:
         clone.commit("results")
         with kinds.get(kind, given(kind)) as (url, options):
             fresh = share(clone, Path(scratch) / "there", url, **options)
-        print(f"{url}: {len(fresh.hashes())} outputs pushed and pulled; dvc repro had nothing to do")
+        print(
+            f"{url}: {len(fresh.hashes())} outputs pushed and pulled; dvc repro had nothing to do"
+        )
 
 
 if __name__ == "__main__":

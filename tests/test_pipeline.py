@@ -133,6 +133,13 @@ def test_results_are_there(clone) -> None:
     assert "http://" not in report.replace("http://www.w3.org", "")
 
 
+def test_a_fresh_clone_pulls_everything_and_runs_nothing(clone, tmp_path) -> None:
+    from tests.sharing import share  # which needs the clones of this file
+
+    share(clone, tmp_path / "there", str(tmp_path / "storage"))
+    (clone.folder / ".dvc/config.local").unlink()
+
+
 def test_a_new_loss_file_and_an_edit_of_another_loss_make_nothing_stale(clone) -> None:
     losses = clone.folder / "stages/losses"
     added = losses / "mine.py"

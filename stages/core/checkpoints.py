@@ -13,9 +13,7 @@ import io
 import json
 import os
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,12 +22,13 @@ from typing import Any
 
 from stages.core.errors import InputError
 from stages.core.files import atomic_file
+from stages.core.parent import die_with_parent
 from stages.core.ranks import rank, size
 
 STATE = "state.pt"
 LOCK = "lock"
 WAIT_FOR_LOCK_S = 30.0
-PARENT_POLL_S = 0.2
+LOCK_POLL_S = 0.2
 
 
 class Checkpoints:
@@ -88,43 +87,6 @@ def checkpoints(stage: str, settings: dict[str, Any], inputs: list[Path]) -> Ite
         shutil.rmtree(folder)
 
 
-def die_with_parent() -> None:
-    """End this process when the one that started it dies.
-
-    A SIGKILL of `dvc` reaches neither the shell it started nor this process, and the next
-    `dvc repro` would start a second trainer beside the first. Where a shell or launcher stands
-    between (its command line names this stage), the process that started it is watched too.
-    """
-    chain = _starters()
-
-    def watch() -> None:
-        while _starters() == chain:
-            time.sleep(PARENT_POLL_S)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="die with parent").start()
-
-
-def _starters() -> list[int]:
-    """Process ids from the parent up to the first whose command line names no stage of ours."""
-    chain = [os.getppid()]
-    while b"stages." in _proc(chain[-1], "cmdline"):
-        chain.append(_parent_of(chain[-1]))
-    return chain
-
-
-def _proc(pid: int, entry: str) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/{entry}").read_bytes()
-    except OSError:
-        return b""
-
-
-def _parent_of(pid: int) -> int:
-    fields = _proc(pid, "stat").rpartition(b")")[2].split()
-    return int(fields[1]) if fields else 0
-
-
 def _root() -> Path:
     """Below the DVC root of this run: a queued experiment has a root of its own."""
     return Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / "tmp" / "checkpoints"
@@ -151,5 +113,5 @@ def _locked(path: Path) -> Iterator[None]:
                     raise InputError(
                         path, "another training run holds this checkpoint", "wait for it or stop it"
                     ) from None
-                time.sleep(PARENT_POLL_S)
+                time.sleep(LOCK_POLL_S)
         yield

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from stages.core.errors import InputError
+from stages.core.files import OF_STORAGE, StorageError
+from stages.core.parent import die_with_parent
+
+OF_DVC = "DVC_STAGE"  # environment of every stage that DVC runs
 
 
 def start(
@@ -20,8 +25,9 @@ def start(
         arguments: names of the positional ones.
         options: by flag, what argparse is to know of it.
 
-    An InputError ends the process with status 1 and its one line on stderr; any other exception
-    is a fault of this program and keeps its traceback.
+    An InputError ends the process with status 1 and its one line on stderr, and so does a disk
+    that is full or read-only; any other exception is a fault of this program and keeps its
+    traceback. A stage that DVC runs ends with it.
     """
     stage = main.__module__ if main.__module__ != "__main__" else package()
     parser = argparse.ArgumentParser(prog=f"python -m {stage}", description=main.__doc__)
@@ -30,11 +36,16 @@ def start(
     for flag, settings in (options or {}).items():
         parser.add_argument(flag, **settings)
     given = parser.parse_args()
+    if OF_DVC in os.environ:
+        die_with_parent()
     try:
         main(**vars(given))
     except InputError as error:
-        print(f"{stage}: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f"{stage}: {error}")
+    except OSError as fault:
+        if fault.errno not in OF_STORAGE:
+            raise
+        sys.exit(f"{stage}: {StorageError(fault.filename or 'an output', fault.errno)}")
 
 
 def package() -> str:

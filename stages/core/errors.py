@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+LONGEST = 500  # characters of a problem
+
 
 class InputError(Exception):
     """Input from outside that cannot be used.
@@ -23,11 +25,17 @@ class InputError(Exception):
         record: str | int | None = None,
     ) -> None:
         self.file = os.fspath(file)
-        self.problem = problem
+        self.problem = _brief(problem)
         self.remedy = remedy
-        self.record = record
-        where = self.file if record is None else f"{self.file}: {_named(record)}"
-        super().__init__(f"{where}: {problem}. Remedy: {remedy}.")
+        self.record = _brief(record) if isinstance(record, str) else record
+        where = self.file if record is None else f"{self.file}: {_named(self.record)}"
+        super().__init__(f"{where}: {self.problem}. Remedy: {remedy}.")
+
+
+def _brief(text: str) -> str:
+    """One line of a bearable length: libraries quote a damaged file at length."""
+    text = " ".join(text.splitlines())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} .."
 
 
 def _named(record: str | int) -> str:

@@ -18,6 +18,7 @@ from stages.core.files import atomic_file
 
 IN_OWN_FILE = -1  # offset of an image that is a file of its own, not a slice of a shard
 UNKNOWN_LABEL = -1
+LAST_LABEL = 2**31 - 1  # of a class: a label stands for as many class centres
 
 
 class Texts(Sequence):
@@ -150,7 +151,7 @@ def read_table(path: Path) -> dict[str, np.ndarray | Texts]:
         return columns
     except FileNotFoundError:
         raise InputError(path, "file not found", "run the stage that writes it") from None
-    except pa.ArrowInvalid as fault:
+    except Exception as fault:  # a damaged table fails in a dozen ways, none of them ours
         raise InputError(path, f"not a Parquet table ({fault})", "run its stage again") from None
 
 
@@ -182,6 +183,8 @@ def _piece(array) -> np.ndarray | Texts:
         _, ends, text = array.buffers()
         ends = np.frombuffer(ends, np.int32)[array.offset : array.offset + len(array) + 1]
         data = text.slice(ends[0], ends[-1] - ends[0]).to_pybytes() if text else b""
+        if not data.isascii():
+            data.decode()  # fails here, where the file has a name, rather than at some text of it
         return Texts(ends - ends[0], data)
     if pa.types.is_boolean(array.type):
         return np.from_dlpack(array.cast(pa.uint8())).astype(bool)

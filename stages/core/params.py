@@ -9,16 +9,26 @@ from __future__ import annotations
 
 import ast
 import importlib
+import reprlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from stages.core.bounded import bounded
 from stages.core.errors import InputError
+
+if TYPE_CHECKING:
+    import yaml
 
 PARAMS_FILE = Path("params.yaml")
 STAGES = Path(__file__).resolve().parent.parent
+DEEPEST = 20  # levels of params.yaml
+RESTORE = "restore it with git checkout"
+BRIEF = reprlib.Repr()  # YAML's aliases make a kilobyte a value that fills the world when printed
+BRIEF.maxlevel, BRIEF.maxstring, BRIEF.maxother = 2, 80, 80
 MODULES_OF_PARAMS = {
     "stages.core.magnitudes",
     "stages.core.params",
@@ -46,16 +56,32 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        params = yaml.load(path.read_text(), Loader=loader)
+        text = path.read_text()
+        with bounded(path, RESTORE):
+            _refuse_depth(path, yaml.parse(text, loader))
+            params = yaml.load(text, loader)
     except FileNotFoundError:
         raise InputError(path, "file not found", "run from the root of the project") from None
     except yaml.YAMLError as fault:
         where = getattr(fault, "problem_mark", None)
         line = f"line {where.line + 1}" if where else None
         raise InputError(path, "not valid YAML", "mend the syntax of that line", line) from None
+    except ValueError as fault:  # no text, or a number or date that is none
+        raise InputError(path, f"cannot be read ({fault})", RESTORE) from None
     if not isinstance(params, dict):
-        raise InputError(path, "not a mapping of parameters", "restore it with git checkout")
+        raise InputError(path, "not a mapping of parameters", RESTORE)
     return params
+
+
+def _refuse_depth(path: Path, events: Iterable[yaml.Event]) -> None:
+    """The loader calls itself level by level and dies without a word some ten thousand down."""
+    depth = 0
+    for event in events:
+        name = type(event).__name__
+        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
+        if depth > DEEPEST:
+            line = f"line {event.start_mark.line + 1}"
+            raise InputError(path, f"more than {DEEPEST} levels deep", RESTORE, line)
 
 
 def parse(model: type[T], values: Any, key: str, path: Path = PARAMS_FILE) -> T:
@@ -80,7 +106,7 @@ def parse(model: type[T], values: Any, key: str, path: Path = PARAMS_FILE) -> T:
             ) from None
         problem = first["msg"][0].lower() + first["msg"][1:]
         if first["type"] != "missing":
-            problem += f", not {first['input']!r}"
+            problem += f", not {BRIEF.repr(first['input'])}"
         raise InputError(path, problem, "give a valid value", dotted) from None
 
 

@@ -46,4 +46,10 @@ def read_header(path: Path) -> dict[str, Any]:
         raise InputError(path, f"not a whole safetensors file ({fault})", remedy) from None
     if HEADER not in metadata:
         raise InputError(path, "has no input contract", "import it with import_checkpoint")
-    return json.loads(metadata[HEADER])
+    try:
+        header = json.loads(metadata[HEADER])
+    except (ValueError, RecursionError) as fault:
+        raise InputError(path, f"its header is no JSON ({fault})", remedy) from None
+    if not isinstance(header, dict):
+        raise InputError(path, "its header is no mapping", remedy)
+    return header

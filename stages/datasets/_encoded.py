@@ -6,8 +6,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stages.core.bounded import room
+
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"IEND\xaeB`\x82"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_START, PNG_END = PNG_SIGNATURE + b"\0\0\0\rIHDR", b"IEND\xaeB`\x82"
+
+CHANNELS = 3
+COPIES_OF_PNG = 2  # of the pixels, in the memory of its decoder
+FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of JPEG: begin of a picture,
+PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}  # of one in several passes,
+SCAN = 0xDA  # of its coefficients,
+ALONE = {0x00, 0x01, *range(0xD0, 0xD9), 0xFF}  # and what has no length
+SHORTEST = 10  # bytes of a frame's header up to its parts
 
 DAMAGE = ("Corrupt JPEG data", "Premature end")  # how libjpeg's warnings of lost pixels begin
 STRAY = "extraneous bytes"  # the one of these that costs no pixel
@@ -25,12 +36,16 @@ def inspect(payload: bytes | memoryview) -> Kind:
     """Kind and size of an encoded image, from its header; the pixels are not decoded.
 
     Raises:
-        ValueError: it is neither JPEG nor PNG, or it is cut short.
+        ValueError: it is neither JPEG nor PNG, it is cut short, or a few bytes claim to be so many
+            pixels that decoding them takes more memory than reading a file may take.
     """
     data = bytes(payload)
     if data.startswith(PNG_START) and data.rfind(PNG_END) > 0:
         width, height = np.frombuffer(data, ">u4", 2, len(PNG_START)).tolist()
-        return Kind("png", width, height)
+        kind = Kind("png", width, height)
+        _refuse_bomb(kind, data, COPIES_OF_PNG)
+        _require_chunks(data)
+        return kind
     if not data.startswith(JPEG_START):
         what = "a PNG that is cut short" if data.startswith(PNG_START) else _beginning(data)
         raise ValueError(f"{what}, not a JPEG or PNG image")
@@ -38,11 +53,50 @@ def inspect(payload: bytes | memoryview) -> Kind:
         raise ValueError(f"a JPEG that is cut short at {len(data)} bytes")
     import simplejpeg
 
+    kind, copies = _frame(data)
+    _refuse_bomb(kind, data, copies)
     try:
         height, width, *_ = simplejpeg.decode_jpeg_header(data)
     except ValueError:  # stray bytes between segments; OpenCV skips them
         height, width = decode(data).shape[:2]
     return Kind("jpg", width, height)
+
+
+def _require_chunks(data: bytes) -> None:
+    """Raise ValueError if a chunk of a PNG is longer than the file: its decoder would make room."""
+    at, kind = len(PNG_SIGNATURE), b""
+    while kind != b"IEND":
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        at += length + 12  # with length, kind and checksum
+        if at > len(data):
+            raise ValueError(f"a PNG with a chunk of {length} bytes past its end")
+
+
+def _frame(data: bytes) -> tuple[Kind, int]:
+    """Size of a JPEG, and how much it takes to decode, in copies of its pixels.
+
+    What is sent in several scans is kept as coefficients of 2 bytes until the last.
+    """
+    kind, parts = None, 0
+    at = data.find(b"\xff", 2)
+    while 0 <= at < len(data) - SHORTEST:
+        marker = data[at + 1]
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker in FRAMES:
+            height, width = np.frombuffer(data, ">u2", 2, at + 5).tolist()
+            kind, parts = Kind("jpg", width, height), data[at + 9]
+            progressive = marker in PROGRESSIVE
+        elif marker == SCAN and kind:
+            return kind, 3 if progressive or data[at + 4] < parts else 1
+        at = data.find(b"\xff", at + (1 if marker in ALONE else 2 + length))
+    raise ValueError("a JPEG without a picture")
+
+
+def _refuse_bomb(kind: Kind, data: bytes, copies: int) -> None:
+    """Raise ValueError if decoding takes more memory than a file of its size may take."""
+    if CHANNELS * kind.width * kind.height * copies > room(len(data)):
+        size = f"{kind.width}x{kind.height} pixels in {len(data)} bytes"
+        raise ValueError(f"{size}: more than is read; scale it down")
 
 
 def _beginning(data: bytes) -> str:
@@ -82,11 +136,11 @@ def _decode_any(payload: bytes | memoryview) -> np.ndarray:
     import cv2
 
     data = np.frombuffer(payload, np.uint8)
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(data, flags) if data.size else None
     except cv2.error:
         image = None
     if image is None:
         raise ValueError("it cannot be decoded")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return image

@@ -12,18 +12,22 @@ Where there are `norms` the rows are brought to those lengths.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
+from stages.core.bounded import bounded
 from stages.core.errors import InputError
 from stages.datasets._pickle import load_plain
 
 VECTORS = ("embedding", "features", "img_feats")
 REMEDY = "write it as docs/features.md says"
+MOST_NAMED = 8  # keys that a message lists
+WIDEST = 1 << 16  # numbers a line: a reader of columns takes kilobytes for each
 
 
 def read_features(path: Path) -> dict[str, np.ndarray]:
@@ -43,9 +47,8 @@ def read_features(path: Path) -> dict[str, np.ndarray]:
     held = readers[path.suffix](path)
     name = next((name for name in VECTORS if name in held), None)
     if name is None:
-        problem = (
-            f"holds none of {', '.join(VECTORS)}, but {', '.join(map(str, held)) or 'nothing'}"
-        )
+        there = ", ".join(_brief(key) for key in islice(held, MOST_NAMED)) or "nothing"
+        problem = f"holds none of {', '.join(VECTORS)}, but {there}"
         raise InputError(path, problem, REMEDY)
     arrays = {"embedding": _vectors(path, name, held[name])}
     if "mirrored" in held:
@@ -59,20 +62,29 @@ def read_features(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def _brief(key: Any) -> str:
+    return reprlib.repr(key).strip("'")
+
+
 def _npy(path: Path) -> dict[str, Any]:
     try:
-        return {"embedding": np.load(path, mmap_mode="r", allow_pickle=False)}
-    except (OSError, ValueError, EOFError) as fault:
+        with bounded(path, REMEDY):
+            return {"embedding": np.load(path, allow_pickle=False)}
+    except InputError:
+        raise
+    except Exception as fault:  # a damaged header fails in a dozen ways, none of them ours
         raise InputError(path, f"no array of numbers ({fault})", REMEDY) from None
 
 
 def _npz(path: Path) -> dict[str, Any]:
     wanted = (*VECTORS, "mirrored", "norms")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with bounded(path, REMEDY), np.load(path, allow_pickle=False) as archive:
             names = archive.files
             return {name: archive[name] if name in wanted else None for name in names}
-    except (OSError, ValueError, EOFError, MemoryError, BadZipFile) as fault:
+    except InputError:
+        raise
+    except Exception as fault:  # a damaged archive fails in a dozen ways, none of them ours
         raise InputError(path, f"no archive of arrays of numbers ({fault})", REMEDY) from None
 
 
@@ -88,8 +100,9 @@ def _text(path: Path) -> dict[str, Any]:
 
     with open(path, "rb") as file:
         width = len(file.readline().split()) - 1
-    if width < 1:
-        raise InputError(path, "no number after the path", REMEDY, "line 1")
+    if not 1 <= width <= WIDEST:
+        problem = f"{width} numbers after the path, not 1 to {WIDEST}"
+        raise InputError(path, problem, REMEDY, "line 1")
     columns = [f"f{k}" for k in range(1, width + 1)]
     try:
         table = csv.read_csv(
@@ -113,13 +126,14 @@ def _vectors(path: Path, name: str, values: Any) -> np.ndarray:
 
 
 def _numbers(path: Path, name: str, values: Any) -> np.ndarray:
-    """A float32 copy. Raise InputError that names the first row that is not finite."""
+    """As float32. Raise InputError that names the first row that is not finite."""
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or not values.ndim:
         raise InputError(path, "is no array of numbers", REMEDY, name)
-    values = np.array(values, np.float32)
-    wrong = np.argwhere(~np.isfinite(values))
-    if len(wrong):
-        problem = f"row {wrong[0, 0]} (from 0) has a number that is not finite"
+    with bounded(path, REMEDY):
+        values = np.require(values, np.float32, "W")
+    is_finite = np.isfinite(values)
+    if not is_finite.all():
+        problem = f"row {np.argwhere(~is_finite)[0, 0]} (from 0) has a number that is not finite"
         raise InputError(path, problem, "compute that image's features anew", name)
     return values
 

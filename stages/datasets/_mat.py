@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from stages.core.bounded import bounded
 from stages.core.errors import InputError
 
 HEADER = 128  # bytes; the last four are version and byte order
@@ -36,7 +37,6 @@ NUMBERS = {
 TEXTS = {1: "latin1", 2: "latin1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
 CELL, CHAR, FIRST_NUMERIC, LAST_NUMERIC = 1, 4, 6, 15  # classes of arrays
 ALIGNMENT = 8  # bytes
-MOST_BYTES = 1 << 30  # of a compressed variable, unpacked
 
 Value = np.ndarray | str | list | None
 
@@ -62,7 +62,8 @@ def load_mat(path: Path, remedy: str) -> dict[str, Value]:
     if struct.unpack_from(f"{order}H", data, HEADER - 4)[0] != VERSION:
         raise InputError(path, "a MATLAB 7.3 file", "save it in MATLAB with `save -v7`")
     try:
-        return dict(_variables(memoryview(data)[HEADER:], order))
+        with bounded(path, remedy):
+            return dict(_variables(memoryview(data)[HEADER:], order))
     except (_BadError, zlib.error, UnicodeDecodeError) as fault:
         raise InputError(path, f"damaged: {fault}", remedy) from None
 
@@ -71,9 +72,9 @@ def _variables(data: memoryview, order: str) -> Iterator[tuple[str, Value]]:
     for kind, content in _elements(data, order):
         if kind == COMPRESSED:
             unpacker = zlib.decompressobj()
-            content = memoryview(unpacker.decompress(content, MOST_BYTES))
+            content = memoryview(unpacker.decompress(content))
             if not unpacker.eof:
-                raise _BadError("a compressed variable is cut short or too long")
+                raise _BadError("a compressed variable is cut short")
             kind, content = next(_elements(content, order), (0, content))
         if kind == MATRIX:
             yield _array(content, order, in_cell=False)

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from stages.core.bounded import bounded
 from stages.core.errors import InputError
 
 NUMBERS = {"b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"}
@@ -26,18 +27,41 @@ def load_plain(path: Path, remedy: str) -> Any:
         InputError: no file, no pickle, cut short, or it asks for anything else.
     """
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb") as file, bounded(path, remedy):
             return _Unpickler(file, encoding="bytes").load()
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(path, "file not found", remedy) from None
-    except MemoryError:
-        raise InputError(path, "asks for more memory than there is", remedy) from None
     except Exception as fault:  # a damaged pickle fails in a dozen ways, none of them ours
         raise InputError(path, f"no pickle of plain data ({fault})", remedy) from None
 
 
+def _plain_keys(opcode: bytes, keys: slice) -> Callable[[_Unpickler], None]:
+    """The opcode, but for `keys` of the stack that are nested: to hash them may take years."""
+    load = pickle._Unpickler.dispatch[opcode[0]]
+
+    def checked(unpickler: _Unpickler) -> None:
+        if any(isinstance(key, tuple | frozenset) for key in unpickler.stack[keys]):
+            raise pickle.UnpicklingError("has a tuple or set for a key")
+        load(unpickler)
+
+    return checked
+
+
 class _Unpickler(pickle._Unpickler):
     """In Python: the one in C fills gigabytes when nine forged bytes name a far memo."""
+
+    dispatch = pickle._Unpickler.dispatch | {
+        opcode[0]: _plain_keys(opcode, keys)
+        for opcode, keys in {
+            pickle.SETITEM: slice(-2, -1),
+            pickle.SETITEMS: slice(0, None, 2),
+            pickle.DICT: slice(0, None, 2),
+            pickle.ADDITEMS: slice(None),
+            pickle.FROZENSET: slice(None),
+        }.items()
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         module = module.replace("numpy._core", "numpy.core")

@@ -7,6 +7,7 @@ person if the k-th bool is true. Packs written by Python 2 and by NumPy are read
 from __future__ import annotations
 
 import hashlib
+import reprlib
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def _lists(path: Path) -> tuple[list, np.ndarray]:
         raise InputError(path, problem, "get the pack again")
     for number, value in enumerate(same):
         if not (isinstance(value, bool | int | np.bool_ | np.integer) and value in (0, 1)):
-            problem = f"{value!r} says neither same nor different"
+            problem = f"{reprlib.repr(value)} says neither same nor different"
             raise InputError(path, problem, "get the pack again", f"pair {number}")
     return images, np.array(same, bool)
 

@@ -50,6 +50,9 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
     pairs = _only(meta, "*_template_pair_label.txt", "pairs of templates to compare")
 
     names, *numbers, score = _columns(points, ["string", *["float32"] * (LANDMARKS + 1)])
+    _refuse(points, ~np.isfinite(score), score, "is no score")
+    for number in numbers:
+        _refuse(points, np.isinf(number), number, "is no place of a landmark")
     row_of = _rows_by_name(points, names)
     for row, name in enumerate(names, 1):
         refuse_outside(crops, name, points, f"line {row}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages.core.errors import InputError
-from stages.core.index import UNKNOWN_LABEL
+from stages.core.index import LAST_LABEL, UNKNOWN_LABEL
 from stages.core.params import Section
 from stages.datasets._files import read_image, refuse_outside
 from stages.datasets._source import Record, Records, Source
@@ -38,11 +38,12 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
             folder of images; while iterating, an image is missing.
     """
     try:
-        lines = root.read_text().splitlines()
+        with open(root) as lines:
+            numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+            files = [_parsed(root, number, line.rstrip("\n")) for number, line in numbered]
     except (OSError, UnicodeDecodeError) as fault:
         raise InputError(root, f"cannot read the list ({fault})", ORIGIN) from None
     folder = root.parent / params.images
-    files = [_parsed(root, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not files:
         raise InputError(root, "no lines", ORIGIN)
     for number, name, _ in files:
@@ -60,9 +61,13 @@ def _parsed(path: Path, number: int, line: str) -> tuple[int, str, int]:
     words = line.split()
     if len(words) == 1:
         return number, words[0], UNKNOWN_LABEL
-    if len(words) != 4 or not words[2].isdecimal():
+    if len(words) != 4 or not _is_label(words[2]):
         problem = f"{line!r} is not `path 0 label 0`"
         raise InputError(
             path, problem, "paths have no spaces, labels count from 0", f"line {number}"
         )
     return number, words[0], int(words[2])
+
+
+def _is_label(word: str) -> bool:
+    return word.isdecimal() and len(word) <= len(str(LAST_LABEL)) and int(word) <= LAST_LABEL

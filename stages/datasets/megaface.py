@@ -10,6 +10,7 @@ Source: github.com/deepinsight/insightface, recognition/_evaluation_/megaface.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -88,11 +89,11 @@ def _paths(listing: Path) -> list[str]:
     """The paths of a list, either a path a line or the JSON of MegaFace's kit."""
     text = _text(listing)
     if not text.lstrip().startswith("{"):
-        paths = [line.strip() for line in text.splitlines() if line.strip()]
+        paths = [line[0].rstrip() for line in re.finditer(r"\S.*", text)]
     else:
         try:
             paths = json.loads(text).get("path")
-        except ValueError as fault:
+        except (ValueError, RecursionError) as fault:
             raise InputError(listing, f"not JSON ({fault})", ORIGIN) from None
         if not (isinstance(paths, list) and all(isinstance(p, str) and p for p in paths)):
             raise InputError(listing, "no list `path` of file names", ORIGIN)

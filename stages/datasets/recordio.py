@@ -12,7 +12,7 @@ follow and replace `label`; the rest is the encoded image. Format: dmlc-core `re
 
 from __future__ import annotations
 
-import math
+import io
 import mmap
 import re
 import struct
@@ -29,6 +29,7 @@ import numpy as np
 
 from stages.core.errors import InputError
 from stages.core.files import atomic_file
+from stages.core.index import LAST_LABEL
 from stages.core.params import Section
 from stages.datasets._source import Record, Records, Source
 
@@ -277,7 +278,7 @@ class Reader:
 
     def _joined(self, key: int, at: int, stop: int) -> memoryview:
         """The record of `key` at bytes `at`..`stop`, put together from its chunks."""
-        parts: list[memoryview] = []
+        record: memoryview | bytearray | None = None
         flag = FIRST
         while flag in (FIRST, MIDDLE):
             begin = at + CHUNK.size
@@ -285,16 +286,21 @@ class Reader:
             flag, length = word >> LENGTH_BITS, word & LONGEST
             if magic != MAGIC:
                 raise self._fault(key, f"no magic number at byte {at}")
-            if flag not in ((MIDDLE, LAST) if parts else (WHOLE, FIRST)):
+            if flag not in ((WHOLE, FIRST) if record is None else (MIDDLE, LAST)):
                 raise self._fault(key, f"continuation flag {flag} out of place at byte {at}")
             end = begin + length
             at = end + -end % WORD
             if at > stop:
                 raise self._fault(key, f"its {length} bytes run past byte {stop}, where it ends")
-            parts.append(self._view[begin:end])
+            if record is None:
+                record = self._view[begin:end]
+            else:
+                record = bytearray(record) if isinstance(record, memoryview) else record
+                record += MAGIC_BYTES
+                record += self._view[begin:end]
         if at != stop:
             raise self._fault(key, f"it ends at byte {at}, the next one begins at byte {stop}")
-        return parts[0] if len(parts) == 1 else memoryview(MAGIC_BYTES.join(parts))
+        return memoryview(record).toreadonly()
 
     def _checked(self, keys: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Keys and offsets of an .idx in the order of the .rec; they must be of this file."""
@@ -389,7 +395,7 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         header, image = unpacked
         label = float(header.label if header.flag == 0 else header.label[0])
         if not (label.is_integer() and 0 <= label < classes):
-            problem = f"label {label:g} is no class of 0..{classes - 1:g}"
+            problem = f"label {label:g} is no class of 0..{classes - 1}"
             raise InputError(rec, problem, "mend `property`, or get the pack again", key)
         return Record(f"record {key}", int(label), image)
 
@@ -413,19 +419,19 @@ def _image_keys(file: Reader | MxnetReader) -> list[int]:
     bound = float(header.label[0])
     if not (bound.is_integer() and bound >= 1):
         raise InputError(file.path, f"says that image ids end at {bound:g}", DAMAGED, 0)
-    images = np.arange(1, min(int(bound), int(file.keys.max()) + 2))  # one too many at most
+    images = np.arange(1, min(int(bound), len(file.keys) + 2))  # one too many at most
     missing = np.setdiff1d(images, file.keys)
     if len(missing):
         raise InputError(file.path, "not in the .idx", SCANNED, int(missing[0]))
     return images.tolist()
 
 
-def _classes(path: Path) -> float:
-    """Number of classes; infinite where there is no file that says."""
+def _classes(path: Path) -> int:
+    """Number of classes; as many as there may be where there is no file that says."""
     if not path.exists():
-        return math.inf
+        return LAST_LABEL + 1
     try:
-        return int(path.read_text().split(",")[0])
+        return min(int(path.read_text().split(",")[0]), LAST_LABEL + 1)
     except ValueError:
         raise InputError(path, "not `classes,height,width`", "get the pack again") from None
 
@@ -449,9 +455,9 @@ def _read_idx(path: Path) -> tuple[np.ndarray, np.ndarray]:
             numbers = np.fromstring(text, np.int64, sep=" ")
     except (DeprecationWarning, ValueError):
         numbers = np.zeros(0, np.int64)
-    ends = np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n"))
+    ends = text.count(b"\n")
     if len(numbers) and len(numbers) == 2 * (ends + (text[-1:] != b"\n")):
-        return numbers[::2].copy(), numbers[1::2].copy()
-    lines = text.split(b"\n")
-    wrong = (n for n, line in enumerate(lines, 1) if not re.fullmatch(rb"\d+\t\d+\r?", line))
+        return numbers[::2], numbers[1::2]
+    lines = enumerate(io.BytesIO(text), 1)
+    wrong = (n for n, line in lines if not re.fullmatch(rb"\d+\t\d+\r?\n?", line))
     raise InputError(path, "not a key, TAB, byte offset", SCANNED, f"line {next(wrong, 1)}")

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from stages.core.contract import InputContract
@@ -15,6 +16,7 @@ from stages.core.weights import load_weights, save_weights
 
 WEIGHTS = "weights.safetensors"
 CENTRES = "classifier.safetensors"
+AGAIN = "run the stage that writes it again, or import the checkpoint again"
 
 
 def fingerprint(folder: Path) -> str:
@@ -81,14 +83,44 @@ def load_branch(folder: Path) -> Loaded:
 def _load(folder: Path, build) -> Loaded:
     path = Path(folder) / WEIGHTS
     tensors, header = load_weights(path)
-    settings = dict(header["network"])
-    family, params = load("networks", settings.pop("name"), settings, "backbone")
-    network = build(family, params, header)
+    contract = _contract(path, header.get("contract"))
+    settings = header.get("network")
+    if not (isinstance(settings, dict) and isinstance(settings.get("name"), str)):
+        raise InputError(path, "its header names no network", AGAIN)
+    settings = dict(settings)
     try:
-        network.load_state_dict(tensors)
-    except RuntimeError as fault:
-        first = str(fault).splitlines()[1].strip()
-        remedy = "run the stage that writes it again, or import the checkpoint again"
-        raise InputError(path, f"does not fit its own header: {first}", remedy) from None
+        family, params = load("networks", settings.pop("name"), settings, "network")
+    except InputError as error:
+        raise InputError(path, f"its header: {error.problem}", AGAIN, error.record) from None
+    with torch.device("meta"):  # a few forged bytes may stand for terabytes of network
+        _require_fit(path, build(family, params, header), tensors)
+    network = build(family, params, header)
+    network.load_state_dict(tensors)
     network.eval().requires_grad_(False)
-    return Loaded(network, family, params, InputContract(**header["contract"]), header)
+    return Loaded(network, family, params, contract, header)
+
+
+def _require_fit(path: Path, network: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    """Raise InputError that names the first tensor that is missing, left over or of other shape."""
+    wanted = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    for name in [*wanted, *tensors]:
+        there = list(tensors[name].shape) if name in tensors else "absent"
+        if there != wanted.get(name):
+            problem = f"does not fit its own header: {there}, not {wanted.get(name, 'there')}"
+            raise InputError(path, problem, AGAIN, name)
+
+
+def _contract(path: Path, told: Any) -> InputContract:
+    """Raise InputError unless `told` has the fields of an InputContract."""
+    fields = InputContract().as_dict()
+    number = int | float
+    if (
+        not isinstance(told, dict)
+        or told.keys() != fields.keys()
+        or any(
+            not isinstance(told[key], number if isinstance(value, number) else str)
+            for key, value in fields.items()
+        )
+    ):
+        raise InputError(path, "has no input contract", AGAIN)
+    return InputContract(**told)

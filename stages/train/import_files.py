@@ -8,6 +8,8 @@ nothing.
 from __future__ import annotations
 
 import hashlib
+import reprlib
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stages.core.bounded import bounded
 from stages.core.errors import InputError
 
 BOOKKEEPING = (
@@ -28,6 +31,7 @@ BOOKKEEPING = (
     "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
     "pytorch_lightning.utilities.parsing.AttributeDict",
 )
+AGAIN = "download it again"
 DEEPEST = 4  # mappings within mappings: trainers nest two, a hostile file may nest itself
 
 
@@ -81,7 +85,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
     if not tensors:
         raise InputError(path, "holds no tensor", "pass the file of the weights")
     found = {name.split(".")[0] for name in tensors}
-    others = [str(key) for key in content if str(key).split(".")[0] not in found]
+    names = [key if isinstance(key, str) else reprlib.repr(key) for key in content]
+    others = [name for name in names if name.split(".")[0] not in found]
     arguments = content.get("hyper_parameters")
     return Checkpoint(path, tensors, others, arguments if isinstance(arguments, Mapping) else {})
 
@@ -89,12 +94,30 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def _load(path: Path) -> Any:
     if not path.is_file():
         raise InputError(path, "file not found", "check the path")
+    _require_intact(path)
     admitted = [(_Nothing, name) for name in BOOKKEEPING]
     try:
-        with torch.serialization.safe_globals(admitted):
+        with torch.serialization.safe_globals(admitted), bounded(path, AGAIN):
             return torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
     except Exception as fault:  # the bytes are anybody's, and so is what they make torch raise
         raise InputError(path, *_explained(str(fault))) from None
+
+
+def _require_intact(path: Path) -> None:
+    """A ZIP file has a checksum of every tensor, at which torch does not look."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive, bounded(path, AGAIN):
+            wrong = archive.testzip()
+    except InputError:
+        raise
+    except Exception as fault:  # a damaged archive fails in a dozen ways, none of them ours
+        raise InputError(path, f"not a whole file of torch.save ({fault})", AGAIN) from None
+    if wrong:
+        raise InputError(path, "damaged: its checksum is another", AGAIN, wrong)
 
 
 def _explained(fault: str) -> tuple[str, str]:
@@ -107,7 +130,7 @@ def _explained(fault: str) -> tuple[str, str]:
             "(torch.save(model.state_dict(), FILE))",
         )
     first = fault.strip().splitlines()[0] if fault.strip() else "no reason given"
-    return f"not a whole file of torch.save ({first})", "download it again"
+    return f"not a whole file of torch.save ({first})", AGAIN
 
 
 def _flatten(node: Mapping[Any, Any], prefix: str = "", depth: int = 1) -> Iterator:

@@ -1,0 +1,310 @@
+"""Where outputs go: a disk that fills up, outputs that are read-only, inputs that are not there.
+
+Every kind of stage runs in a copy of the finished pipeline, by its own command from dvc.lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import yaml
+
+from faults._clone import finished
+from faults._report import Finding, Section
+from tests.test_pipeline import environment
+
+SHARES = (0.0, 0.5)  # of a stage's outputs that still fit on the disk
+JOURNAL = re.compile(r"metrics/(train|distill|head)/")  # grows while its stage runs
+SPARE = 16 << 20  # room in the scratch file system beside what is there
+LIMIT = 2_000  # bytes a file may have where nothing can be mounted
+NO_INPUT = ("data/check/ok",)  # stands before every stage, and nobody reads it
+VERDICT = re.compile(r"stages\.\w+: .+\. Remedy: .+\.")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage as dvc.lock has it.
+
+    Attributes:
+        name: without its item.
+        command: what DVC runs.
+        inputs: outputs of other stages.
+        outputs: files and folders.
+    """
+
+    name: str
+    command: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def check(seed: int) -> Section:
+    """Full, read-only and missing, stage by stage."""
+    draw = Random(f"{seed} storage")
+    section = Section(
+        "Disks and missing files",
+        ("stage", "full disk", "read-only outputs", "missing input", "a file of it missing"),
+    )
+    with tempfile.TemporaryDirectory(prefix="faceline-storage-") as scratch:
+        folder = Path(scratch)
+        with _disk(folder) as (place, is_mounted):
+            if not is_mounted:
+                section.notes.append(
+                    f"Nothing can be mounted here: the disk is full at {LIMIT} bytes a file "
+                    f"(RLIMIT_FSIZE), and read-only is a matter of permissions."
+                )
+            for stage in _one_of_each(finished().folder, draw):
+                print(f"{stage.name} ..", file=sys.stderr, flush=True)
+                section.rows.append(_row(stage, Place(place, is_mounted), draw, section.findings))
+    section.notes.append(
+        "Each cell has the number of runs. Every one ends with status 1 and one line that names "
+        "the file and the remedy, leaves no part of an output, and succeeds with the same bytes "
+        "once the fault is mended. A file that a stage does not need may be missing."
+    )
+    return section
+
+
+@dataclass(frozen=True)
+class Place:
+    """A copy of the finished pipeline, on a disk that can be filled."""
+
+    folder: Path
+    is_mounted: bool
+
+
+def _row(stage: Stage, place: Place, draw: Random, findings: list[Finding]) -> tuple:
+    counts = []
+    for share in SHARES:
+        with _filled(stage, place, share) as limits:
+            findings += _fails(stage, place, f"{share:.0%} of the outputs fit", limits)
+        findings += _succeeds(stage, place, "after the disk has room again")
+    counts.append(len(SHARES))
+    with _read_only(stage, place) as limits:
+        findings += _fails(stage, place, "read-only", limits)
+    findings += _succeeds(stage, place, "after outputs are writable again")
+    counts.append(1)
+    for name in stage.inputs:
+        with _away(place.folder / name):
+            findings += _fails(stage, place, f"no {name}")
+    counts.append(len(stage.inputs))
+    parts = [part for name in stage.inputs for part in _a_file_of(place.folder / name, draw)]
+    for part in parts:
+        with _away(part):
+            told = f"no {part.relative_to(place.folder)}"
+            findings += _fails(stage, place, told, may_succeed=True)
+    counts.append(len(parts))
+    return stage.name, *counts
+
+
+def _one_of_each(folder: Path, draw: Random) -> list[Stage]:
+    """Of the stages that differ in their item alone, one by draw; in the order they ran."""
+    entries = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+    made = {out["path"] for entry in entries.values() for out in entry["outs"]}
+    kinds: dict[str, list[Stage]] = {}
+    for name, entry in entries.items():
+        paths = [dep["path"] for dep in entry.get("deps", [])]
+        inputs = tuple(
+            path
+            for path in paths
+            if path not in NO_INPUT
+            and any(_within(path, out) or _within(out, path) for out in made)
+        )
+        outputs = tuple(out["path"] for out in entry["outs"])
+        kind = name.partition("@")[0]
+        kinds.setdefault(kind, []).append(Stage(kind, entry["cmd"], inputs, outputs))
+    return [draw.choice(stages) for stages in kinds.values()]
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+@contextlib.contextmanager
+def _disk(folder: Path) -> Iterator[tuple[Path, bool]]:
+    """The finished pipeline on a small file system of its own, or if need be on none."""
+    origin = finished().folder
+    place = folder / "disk"
+    place.mkdir()
+    size = sum(f.stat().st_size for f in origin.rglob("*") if f.is_file()) + SPARE
+    size += 4096 * sum(1 for _ in origin.rglob("*"))
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+    is_mounted = _try(*mount)
+    ignore = shutil.ignore_patterns(".git", "cache", "tmp")
+    shutil.copytree(origin, place, dirs_exist_ok=True, ignore=ignore)
+    (place / ".dvc/tmp").mkdir()
+    try:
+        yield place, is_mounted
+    finally:
+        if is_mounted:
+            _try("umount", "-l", str(place))
+
+
+@contextlib.contextmanager
+def _filled(stage: Stage, place: Place, share: float) -> Iterator[Callable[[], None] | None]:
+    """Nothing but `share` of what the outputs take fits any more, and the outputs are gone."""
+    needed = sum(_size(place.folder / name) for name in stage.outputs)
+    with _without_outputs(stage, place):
+        if not place.is_mounted:
+            yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+            return
+        ballast = place.folder / "ballast"
+        free = shutil.disk_usage(place.folder).free
+        with open(ballast, "wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, free - int(share * needed)))
+        try:
+            yield None
+        finally:
+            ballast.unlink()
+
+
+@contextlib.contextmanager
+def _read_only(stage: Stage, place: Place) -> Iterator[None]:
+    """The folders that the outputs are in cannot be written to."""
+    with _without_outputs(stage, place):
+        parents = sorted({(place.folder / name).parent for name in stage.outputs})
+        parents = [p for p in parents if not any(q in p.parents for q in parents)]
+        for parent in parents:
+            if place.is_mounted:
+                _try("mount", "--bind", str(parent), str(parent))
+                _try("mount", "-o", "remount,bind,ro", str(parent))
+            else:
+                parent.chmod(0o555)
+        try:
+            yield
+        finally:
+            for parent in parents:
+                if place.is_mounted:
+                    _try("umount", "-l", str(parent))
+                else:
+                    parent.chmod(0o755)
+
+
+@contextlib.contextmanager
+def _without_outputs(stage: Stage, place: Place) -> Iterator[None]:
+    """DVC takes a stage's outputs away before it runs."""
+    for name in stage.outputs:
+        _remove(place.folder / name)
+    yield
+
+
+@contextlib.contextmanager
+def _away(path: Path) -> Iterator[None]:
+    """A file or folder that is elsewhere for the time."""
+    elsewhere = path.with_name(f"{path.name}.away")
+    path.rename(elsewhere)
+    try:
+        yield
+    finally:
+        _remove(path)
+        elsewhere.rename(path)
+
+
+def _a_file_of(path: Path, draw: Random) -> list[Path]:
+    """One file of a folder, by draw."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
+    return [draw.choice(files)] if files else []
+
+
+def _fails(
+    stage: Stage,
+    place: Place,
+    fault: str,
+    limits: Callable[[], None] | None = None,
+    may_succeed: bool = False,
+) -> list[Finding]:
+    """Run the stage: it must end with one line, and leave nothing half-written."""
+    where = f"{stage.name}, {fault}"
+    done = _run(stage, place, limits)
+    if done.returncode == 0 and may_succeed:
+        return _differences(stage, place, where)
+    found = []
+    said = [line for line in done.stderr.splitlines() if line and "it/s" not in line]
+    said = [line for line in said if "%|" not in line and not line.startswith("params.yaml")]
+    if done.returncode != 1 or not (said and VERDICT.fullmatch(said[-1])):
+        tail = " | ".join(said[-4:])
+        found.append(Finding(where, f"status {done.returncode}, not one line but: {tail}"))
+    if "Traceback" in done.stderr:
+        found.append(Finding(where, "a traceback"))
+    for name in stage.outputs:
+        if _is_part(place.folder / name, finished().folder / name) and not JOURNAL.match(name):
+            found.append(Finding(where, f"{name} is half-written"))
+    for root in ("data", "models", "metrics", "plots"):
+        for left in (place.folder / root).rglob(".*.tmp"):
+            found.append(Finding(where, f"{left.relative_to(place.folder)} is left behind"))
+            _remove(left)
+    return found
+
+
+def _succeeds(stage: Stage, place: Place, when: str) -> list[Finding]:
+    """Run the stage: its outputs must be those of the undisturbed pipeline."""
+    done = _run(stage, place)
+    where = f"{stage.name}, {when}"
+    if done.returncode:
+        tail = " | ".join(done.stderr.splitlines()[-4:])
+        return [Finding(where, f"status {done.returncode}: {tail}")]
+    return _differences(stage, place, where)
+
+
+def _differences(stage: Stage, place: Place, where: str) -> list[Finding]:
+    return [
+        Finding(where, f"{name} differs from the undisturbed one")
+        for name in stage.outputs
+        if _content(place.folder / name) != _content(finished().folder / name)
+    ]
+
+
+def _is_part(path: Path, whole: Path) -> bool:
+    """Whether something is there that is not all that should be."""
+    return path.exists() and _content(path) != _content(whole)
+
+
+def _content(path: Path) -> dict[str, bytes]:
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    return {
+        str(f.relative_to(path)): f.read_bytes()
+        for f in files
+        if f.is_file() and f.name != ".gitignore"
+    }
+
+
+def _run(
+    stage: Stage, place: Place, limits: Callable[[], None] | None = None
+) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        stage.command.split(),
+        cwd=place.folder,
+        env=environment() | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        preexec_fn=limits,
+    )
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else path.rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _try(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
