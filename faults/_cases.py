@@ -63,6 +63,7 @@ class Format:
         remedy: pattern that the remedy of every error must match.
         unchecked: kinds of fault after which other contents may pass, since the format has no
             checksum: a flipped bit of a number is another number.
+        unseen: kinds of fault that may pass without a word: they hit a part that nobody reads.
         instead: what stands in the place of a kind that makes no sense here.
     """
 
@@ -72,6 +73,7 @@ class Format:
     cases: Callable[[Path, Random], Iterable[Case]]
     remedy: str
     unchecked: tuple[str, ...] = (FLIPS,)
+    unseen: tuple[str, ...] = ()
     instead: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -137,7 +137,7 @@ def _judge(
     if outcome == "failed":
         return [f"no InputError but {told}"]
     if outcome == "read":
-        if told == whole and not case.harmless:
+        if told == whole and not (case.harmless or case.kind in format.unseen):
             return ["passed unseen"]
         if told != whole and case.kind not in format.unchecked:
             return ["gave other contents without a word"]
@@ -145,7 +145,7 @@ def _judge(
     wrong = []
     if "Remedy: " not in str(told) or not re.search(format.remedy, told.remedy):
         wrong.append(f"remedy {told.remedy!r}")
-    if Path(told.file).is_absolute() or not (Path(told.file).exists() or told.file in str(file)):
+    if Path(told.file).is_absolute() or ".." in told.file:
         wrong.append(f"names the file {told.file!r}")
     record = "" if told.record is None else _record(told)
     if case.record is not None and not re.fullmatch(case.record, record):

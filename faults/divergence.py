@@ -79,8 +79,6 @@ def check(seed: int) -> Section:
                 section.findings += [Finding(f"{name}, {place}", what) for what in findings]
                 epoch = step // told["per_epoch"]
                 section.rows.append((name, place, step, told["steps"], said, epoch))
-            for path in trainer.outputs:
-                shutil.copytree(finished().folder / path, clone.folder / path, dirs_exist_ok=True)
     section.notes.append(
         "Each stops within the step and says where. What it leaves is the checkpoint of the last "
         "whole epoch, all of it finite; the next run goes on from there and ends with the bytes of "

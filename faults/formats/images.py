@@ -15,6 +15,7 @@ from faults._cases import (
     BOMBS,
     COUNTS,
     FLIPS,
+    MAGIC,
     PICKLES,
     SIZES,
     TRAVERSAL,
@@ -203,9 +204,8 @@ def index_cases(file: Path, draw: Random) -> Iterator[Case]:
         yield Case(COUNTS, f"no column {name}", partial(without_column, name=name))
     for name in ("width", "height"):
         yield Case(BOMBS, f"a {name} of {FAR}", with_column(name, FAR), harmless=True)
-    yield Case(
-        BOMBS, "a source of eight megabytes", with_column("source", "x" * (8 << 20)), harmless=True
-    )
+    long = "shards/" + "x" * (8 << 20)
+    yield Case(BOMBS, "a path of eight megabytes", with_column("path", long))
     yield Case(
         PICKLES,
         "a path that is a pickle",
@@ -234,11 +234,11 @@ def without_column(file: Path, name: str) -> None:
 NO_NAMES = {TRAVERSAL: "stray bytes between its parts"}
 FORMATS = (
     Format("JPEG", partial(make_picture, name="x.jpg"), read_set, picture_cases, REMEDY,
-           (FLIPS, COUNTS, SIZES, TRAVERSAL, PICKLES), NO_NAMES),
+           (FLIPS, COUNTS, SIZES, TRAVERSAL, PICKLES), (), NO_NAMES),
     Format("PNG", partial(make_picture, name="x.png"), read_set, picture_cases, REMEDY,
-           (FLIPS, COUNTS, SIZES, TRAVERSAL, PICKLES), NO_NAMES),
+           (FLIPS, COUNTS, SIZES, TRAVERSAL, PICKLES), (), NO_NAMES),
     Format("ZIP shard of a set", partial(make_store, damaged="shards/0000.zip"), read_store,
-           shard_cases, REMEDY, ()),
+           shard_cases, REMEDY, (), (MAGIC,)),
     Format("index of a set (Parquet)", partial(make_store, damaged="index.parquet"), read_store,
            index_cases, REMEDY, (FLIPS, COUNTS, TRUNCATION)),
 )  # fmt: skip

@@ -91,7 +91,7 @@ def points_cases(file: Path, draw: Random) -> Iterator[Case]:
     for path in PATHS:
         yield Case(TRAVERSAL, f"{path!r}", with_word(file, 2, 0, path), LINE)
     doubled = with_word(file, 2, 0, "1.jpg")
-    yield Case(COUNTS, "an image twice", doubled, "line 3")
+    yield Case(COUNTS, "an image twice", doubled, "line 1")
     yield from table_cases(file, {1: "a landmark", 11: "a score"}, 2)
 
 
@@ -214,10 +214,9 @@ FORMATS = (
     Format("IJB templates (.txt)", partial(make_ijb, damaged="face_tid_mid.txt"), read_set,
            members_cases, REMEDY, TEXT),
     Format("IJB gallery (.csv)", partial(make_ijb, damaged="1N_gallery_G1.csv"), read_set,
-           gallery_cases, REMEDY, (*TEXT, MAGIC),
-           {TRAVERSAL: "templates that are not there"}),
+           gallery_cases, REMEDY, TEXT, (MAGIC,), {TRAVERSAL: "templates that are not there"}),
     Format("image list", make_list, read_set, list_cases, REMEDY, TEXT),
     Format("MegaFace list (JSON)", make_megaface, read_set, json_cases, REMEDY, TEXT),
     Format("feature list", make_features, read_list_of_features, feature_cases,
-           "write it as|compute that|see", TEXT, {TRAVERSAL: "numbers that are none"}),
+           "write it as|compute that|see", TEXT, (), {TRAVERSAL: "numbers that are none"}),
 )  # fmt: skip

@@ -12,17 +12,15 @@ from random import Random
 from faults._cases import (
     BOMBS,
     COUNTS,
-    FLIPS,
-    MAGIC,
     PICKLES,
     SIZES,
     TRAVERSAL,
-    TRUNCATION,
     Case,
     Damage,
     Format,
     becomes,
     hostile_pickles,
+    of_bytes,
 )
 from faults.formats._sets import REMEDY, bombs, describe, picture, read_set
 from stages.datasets._training_pack import write_training_pack
@@ -70,23 +68,18 @@ def repacked(key: int, payload: bytes) -> Damage:
 
 
 def chunk(flag: int, length: int) -> Damage:
-    """Another flag and length in the head of record AIM; length by difference if it is small."""
+    """Another continuation flag and length in the head of record AIM."""
 
-    def damage(file: Path) -> None:
-        reader = Reader(file, file.with_suffix(".idx"))
-        payload = bytes(reader[AIM])
-        content = file.read_bytes()
-        del reader
-        at = content.index(payload) - CHUNK.size
-        there = len(payload) + length if abs(length) < 16 else length
-        head = CHUNK.pack(struct.unpack("<I", MAGIC_BYTES)[0], flag << LENGTH_BITS | there)
-        file.write_bytes(content[:at] + head + content[at + CHUNK.size :])
+    def change(content: bytes) -> bytes:
+        at = content.index(pack(0, LABELS[AIM - 1], AIM, 0, picture(AIM - 1))) - CHUNK.size
+        head = MAGIC_BYTES + struct.pack("<I", flag << LENGTH_BITS | length)
+        return content[:at] + head + content[at + CHUNK.size :]
 
-    return damage
+    return of_bytes(change)
 
 
 def rec_cases(file: Path, draw: Random) -> Iterator[Case]:
-    image = picture(AIM)
+    image = picture(AIM - 1)
     labels = {"2**32 - 1": 2**32 - 1, "a million": 10**6, "100 and no room for them": 100}
     for name, flag in labels.items():
         payload = HEADER.pack(flag, 0.0, AIM, 0) + image[:64]
@@ -95,12 +88,14 @@ def rec_cases(file: Path, draw: Random) -> Iterator[Case]:
     for name, end in ends.items():
         bound = pack(2, [end, 3], 0, 0, b"")
         yield Case(COUNTS, f"ids up to {name}", repacked(0, bound), r"record \d+")
-    sizes = {"4 more": 4, "4 less": -4, "none": 0, "1 more": 8, "half a gigabyte": LONGEST}
+    whole = len(pack(0, 1, AIM, 0, image))
+    sizes = {"4 more": whole + 4, "4 less": whole - 4, "no": 0, "8 more": whole + 8}
+    sizes["half a gigabyte of"] = LONGEST
     for name, size in sizes.items():
-        damage = of_length_zero if name == "none" else partial(chunk(0, size))
+        damage = chunk(0, size)
         yield Case(SIZES, f"{name} bytes", damage, r"record \d+")
     for flag in (1, 2, 3, 5):
-        yield Case(SIZES, f"continuation flag {flag}", chunk(flag, 0), r"record \d+")
+        yield Case(SIZES, f"continuation flag {flag}", chunk(flag, whole), r"record \d+")
     for label in (math.nan, math.inf, -1.0, 0.5, 1e9):
         payload = pack(0, label, AIM, 0, image)
         yield Case(TRAVERSAL, f"label {label}", repacked(AIM, payload), NAMED)
@@ -111,17 +106,6 @@ def rec_cases(file: Path, draw: Random) -> Iterator[Case]:
         yield Case(BOMBS, name, repacked(AIM, pack(0, 1, AIM, 0, content)), NAMED)
     yield Case(BOMBS, "a million empty chunks", becomes((MAGIC_BYTES + bytes(4)) * 10**6))
     yield Case(BOMBS, "a record in a million chunks", becomes(in_pieces(10**6)))
-
-
-def of_length_zero(file: Path) -> None:
-    chunk(0, 0)(file)  # the head as it is, so that its place is known
-    reader = Reader(file, file.with_suffix(".idx"))
-    payload = bytes(reader[AIM])
-    content = file.read_bytes()
-    del reader
-    at = content.index(payload) - CHUNK.size
-    head = CHUNK.pack(struct.unpack("<I", MAGIC_BYTES)[0], 0)
-    file.write_bytes(content[:at] + head + content[at + CHUNK.size :])
 
 
 def in_pieces(count: int) -> bytes:
@@ -199,6 +183,5 @@ FORMATS = (
     Format("RecordIO .idx", partial(make, damaged="train.idx"), read_set, idx_cases, REMEDY,
            instead={TRAVERSAL: "offsets and keys that lead out of the .rec"}),
     Format("RecordIO property", partial(make, damaged="property"), read_set, property_cases,
-           REMEDY, (FLIPS, TRUNCATION, MAGIC),
-           {TRAVERSAL: "other encodings", SIZES: "numbers that are none"}),
+           REMEDY, instead={TRAVERSAL: "other encodings", SIZES: "numbers that are none"}),
 )  # fmt: skip
