@@ -46,7 +46,7 @@ deps: $(VENV)/.development
 	python -m tests.deps
 
 faults: $(VENV)/.development
-	python -m faults
+	python -m faults --write docs/faults.md
 
 lint: $(VENV)/.development
 	ruff check .

@@ -19,7 +19,6 @@ class Finding(NamedTuple):
 class Section:
     """A table, sentences beside it, and what is wrong: nothing, if all is well."""
 
-    title: str
     headers: tuple[str, ...]
     rows: list[tuple] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -28,4 +27,4 @@ class Section:
     def __str__(self) -> str:
         table = tabulate(self.rows, self.headers, tablefmt="github", disable_numparse=True)
         wrong = [f"WRONG {finding.where}: {finding.what}" for finding in self.findings]
-        return "\n\n".join([f"## {self.title}", table, *self.notes, *wrong])
+        return "\n\n".join([table, *self.notes, *wrong])

@@ -18,7 +18,7 @@ LONGEST_S = 900  # of a format
 
 def check(seed: int) -> Section:
     """Cases by format and kind: refused / harmless / other contents."""
-    section = Section("Malformed input", ("format", *KINDS, "most memory"))
+    section = Section(("format", *KINDS, "most memory"))
     counts: Counter = Counter()
     for name, format in FORMATS.items():
         print(f"{name} ..", file=sys.stderr, flush=True)

@@ -61,7 +61,7 @@ TRAINERS = (
 def check(seed: int) -> Section:
     """Each trainer, poisoned in its loss and in a gradient; then resumed without."""
     draw = Random(f"{seed} divergence")
-    section = Section("NaN", ("trainer", "NaN in", "at step", "of", "said", "left after epoch"))
+    section = Section(("trainer", "NaN in", "at step", "of", "said", "left after epoch"))
     with tempfile.TemporaryDirectory(prefix="faceline-nan-") as scratch:
         clone = _copy(Path(scratch) / "clone")
         for trainer in TRAINERS:
@@ -79,11 +79,6 @@ def check(seed: int) -> Section:
                 section.findings += [Finding(f"{name}, {place}", what) for what in findings]
                 epoch = step // told["per_epoch"]
                 section.rows.append((name, place, step, told["steps"], said, epoch))
-    section.notes.append(
-        "Each stops within the step and says where. What it leaves is the checkpoint of the last "
-        "whole epoch, all of it finite; the next run goes on from there and ends with the bytes of "
-        "an undisturbed one."
-    )
     return section
 
 

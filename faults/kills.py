@@ -97,7 +97,7 @@ class Run:
 def check(seed: int) -> Section:
     """50 kills, and what became of the pipeline."""
     draw = random.Random(f"{seed} kills")
-    section = Section("Kills", ("signal", "to", "kills", "in stage", "between stages"))
+    section = Section(("signal", "to", "kills", "in stage", "between stages"))
     with tempfile.TemporaryDirectory(prefix="faceline-kills-") as scratch:
         folder = Path(scratch)
         undisturbed = finished()
@@ -140,8 +140,8 @@ def check(seed: int) -> Section:
     torn = Counter(line.split(":")[0] for run in runs for line in run.mended)
     mended = ", ".join(f"{name} {count} times" for name, count in torn.items()) or "never"
     section.notes.append(
-        f"{laps} times from nothing to the end, all with the bytes of the undisturbed run; "
-        f"torn by a kill and mended by the next start: {mended}"
+        f"Clones that went from nothing to the end: {laps}. "
+        f"Torn by a kill and mended by the next start: {mended}."
     )
     return section
 

@@ -53,7 +53,6 @@ def check(seed: int) -> Section:
     """Full, read-only and missing, stage by stage."""
     draw = Random(f"{seed} storage")
     section = Section(
-        "Disks and missing files",
         ("stage", "full disk", "read-only outputs", "missing input", "a file of it missing"),
     )
     with tempfile.TemporaryDirectory(prefix="faceline-storage-") as scratch:
@@ -67,11 +66,7 @@ def check(seed: int) -> Section:
             for stage in _one_of_each(finished().folder, draw):
                 print(f"{stage.name} ..", file=sys.stderr, flush=True)
                 section.rows.append(_row(stage, Place(place, is_mounted), draw, section.findings))
-    section.notes.append(
-        "Each cell has the number of runs. Every one ends with status 1 and one line that names "
-        "the file and the remedy, leaves no part of an output, and succeeds with the same bytes "
-        "once the fault is mended. A file that a stage does not need may be missing."
-    )
+    section.notes.append("A cell has the number of runs.")
     return section
 
 

@@ -59,3 +59,30 @@ def test_reading_declared_params_imports_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_hundred_thousand_brackets_are_refused(tmp_path) -> None:
+    """PyYAML calls itself for each, until the process is gone."""
+    file = tmp_path / "params.yaml"
+    file.write_text("a: " + "[" * 10**5)
+    with pytest.raises(InputError, match=r"line 1: more than \d+ levels deep"):
+        read_params(file)
+
+
+def test_a_kilobyte_that_fills_the_memory_is_refused(tmp_path) -> None:
+    """Merge keys that merge merge keys: 10**11 entries."""
+    lines = ["a0: &a0 {k: v}"]
+    lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 12)]
+    file = tmp_path / "params.yaml"
+    file.write_text("\n".join(lines))
+    with pytest.raises(InputError, match="memory"):
+        read_params(file)
+
+
+def test_a_value_as_large_as_the_world_is_told_in_brief(tmp_path) -> None:
+    lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 12)]
+    file = tmp_path / "params.yaml"
+    file.write_text("\n".join([*lines, "wrong: *a11"]))
+    with pytest.raises(InputError) as caught:
+        parse(Numbers, {"count": read_params(file)["wrong"]}, "train")
+    assert len(str(caught.value)) < 300

@@ -111,3 +111,34 @@ def test_out_must_have_the_shape_of_the_image() -> None:
 def test_other_formats_are_named_by_their_first_bytes() -> None:
     with pytest.raises(ValueError, match="42 4d"):
         inspect(encoded(".bmp", 0, 16, 12))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "options"),
+    [(5_000, 5_000, {}), (3_600, 3_600, {"progressive": True, "subsampling": 0})],
+)
+def test_more_pixels_than_bytes_warrant_are_refused(width: int, height: int, options: dict) -> None:
+    """16.8 million of few bytes, and a third of it where the decoder keeps coefficients."""
+    grey = np.zeros((height, width, 3), np.uint8)
+    with pytest.raises(ValueError, match=f"{width}x{height} pixels.*scale it down"):
+        inspect(pil(grey, format="JPEG", **options))
+    assert inspect(pil(grey[:2_000], format="JPEG")) == ("jpg", width, 2_000)
+
+
+def test_large_photographs_are_read() -> None:
+    """24 million pixels of a camera: as many bytes as such photographs have."""
+    claimed = bytearray(jpeg(0))
+    at = claimed.index(b"\xff\xc0") + 5
+    claimed[at : at + 4] = (4_000).to_bytes(2, "big") + (6_000).to_bytes(2, "big")
+    with pytest.raises(ValueError, match="pixels"):
+        inspect(bytes(claimed))
+    note = b"\xff\xfe\xff\xfe" + b"x" * 0xFFFC
+    assert inspect(bytes(claimed[:2]) + note * 200 + bytes(claimed[2:])) == ("jpg", 6_000, 4_000)
+
+
+def test_a_chunk_longer_than_its_file_is_refused() -> None:
+    """OpenCV makes room for it: gigabytes."""
+    whole = png(0)
+    at = whole.index(b"IDAT") - 4
+    with pytest.raises(ValueError, match="chunk of 2147483647 bytes"):
+        inspect(whole[:at] + b"\x7f\xff\xff\xff" + whole[at + 4 :])

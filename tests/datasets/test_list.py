@@ -82,3 +82,10 @@ def test_missing_or_empty(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             read(root, Params())
         assert "MagFace" in caught.value.remedy
+
+
+@pytest.mark.parametrize("label", [str(2**31), "9" * 5000])
+def test_labels_that_no_classifier_could_have(tmp_path: Path, label: str) -> None:
+    write(tmp_path / "list.txt", f"a.jpg 0 {label} 0\n")
+    with pytest.raises(InputError, match="labels count from 0"):
+        read(tmp_path / "list.txt", Params())

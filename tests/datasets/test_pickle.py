@@ -185,3 +185,16 @@ def test_the_samples_are_what_they_say() -> None:
     assert "GLOBAL" in names
     assert "REDUCE" in names
     assert "BUILD" in names
+
+
+@pytest.mark.parametrize("frame", [b"}%sNs.", b"}(%sNu.", b"\x8f(%s\x90.", b"(%s\x91."])
+def test_keys_that_take_years_to_hash_are_refused(tmp_path: Path, frame: bytes) -> None:
+    """A tuple of twice a tuple of twice a tuple .., sixty deep."""
+    key = b")" + b"2\x86" * 60
+    assert "for a key" in refused(tmp_path, b"\x80\x04" + frame.replace(b"%s", key)).problem
+
+
+def test_a_megabyte_is_not_copied_a_thousand_times(tmp_path: Path) -> None:
+    megabyte = b"B" + struct.pack("<I", 1 << 20) + bytes(1 << 20) + b"\x94"
+    copies = b"](" + b"cbuiltins\nbytearray\nh\x00\x85R" * 1000 + b"e."
+    assert "memory" in refused(tmp_path, b"\x80\x04" + megabyte + copies).problem

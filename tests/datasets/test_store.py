@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 from stages.core.errors import InputError
-from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL
+from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL, write_index
 from stages.datasets import _store, _zip
 from stages.datasets._encoded import decode
 from stages.datasets._store import ImageSetWriter, ImageStore
@@ -209,3 +210,26 @@ def test_reading_needs_neither_torch_nor_pandas() -> None:
     command = "import sys, stages.datasets._store; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True).stdout
     assert not {"torch", "pandas", "sklearn", "scipy", "cv2", "PIL"} & set(loaded.split())
+
+
+def test_a_flipped_bit_of_an_image_is_seen(tmp_path: Path, kept_in: str) -> None:
+    store = write_set(tmp_path / "set", PAYLOADS)
+    file = tmp_path / "set" / store.index.path[2]
+    content = bytearray(file.read_bytes())
+    at = max(0, int(store.index.offset[2])) + 50
+    content[at] ^= 1
+    file.write_bytes(content)
+    store = ImageStore(tmp_path / "set")
+    with pytest.raises(InputError, match=r"record 2: its bytes are not those that were written"):
+        store.encoded(2)
+    assert store.encoded(1) == PAYLOADS[1]
+
+
+def test_an_index_that_leads_out_of_its_set_is_refused(tmp_path: Path) -> None:
+    store = write_set(tmp_path / "set", PAYLOADS)
+    (tmp_path / "secret").write_bytes(PAYLOADS[0])
+    paths = ["../secret", *list(store.index.path)[1:]]
+    changed = replace(store.index, path=np.array(paths, object))
+    write_index(tmp_path / "set/index.parquet", changed)
+    with pytest.raises(InputError, match="leads out of the set"):
+        ImageStore(tmp_path / "set").encoded(0)

@@ -36,6 +36,17 @@ def matrix(rows: int, columns: int) -> st.SearchStrategy[np.ndarray]:
     return numbers.map(lambda v: np.array(v, np.float32).reshape(rows, columns))
 
 
+def unless_refused(read: Callable[[], object], file: Path) -> object:
+    """What `read` gives; None if it refuses `file` by name."""
+    try:
+        return read()
+    except InputError as error:
+        refused = error
+    assert refused.file == str(file)
+    assert refused.remedy
+    return None
+
+
 def damaged(content: bytes, changes: list[tuple[float, int]]) -> bytes:
     made = bytearray(content)
     for place, change in changes:
@@ -98,15 +109,11 @@ def test_features(name: str, numbers: np.ndarray, changes: list[tuple[float, int
         FEATURES[name](path, numbers)
         np.testing.assert_array_equal(read_features(path)["embedding"], numbers)
         path.write_bytes(damaged(path.read_bytes(), changes))
-        try:
-            embedding = read_features(path)["embedding"]
-        except InputError as error:
-            assert error.file == str(path)
-            assert error.remedy
-        else:
-            assert embedding.dtype == np.float32
-            assert embedding.ndim == 2
-            assert np.isfinite(embedding).all()
+        read = unless_refused(lambda: read_features(path)["embedding"], path)
+        if read is not None:
+            assert read.dtype == np.float32
+            assert read.ndim == 2
+            assert np.isfinite(read).all()
 
 
 @FEW
@@ -120,13 +127,9 @@ def test_packs(same: list[bool], protocol: int, changes: list[tuple[float, int]]
         assert [record.payload for record in source.records] == images
         assert source.tables["pairs"]["same"].tolist() == same
         path.write_bytes(damaged(path.read_bytes(), changes))
-        try:
-            source = packs.read(path, packs.Params())
-        except InputError as error:
-            assert error.file == str(path)
-        else:
+        source = unless_refused(lambda: packs.read(path, packs.Params()), path)
+        if source is not None:
             assert all(isinstance(record.payload, bytes) for record in source.records)
-            assert all(len(c) == len(source.records) / 2 or True for c in source.tables.values())
 
 
 @FEW
@@ -140,12 +143,8 @@ def test_records(payloads: list[bytes], changes: list[tuple[float, int]]) -> Non
         assert list(map(bytes, recordio.Reader(rec, idx))) == payloads
         assert list(map(bytes, recordio.Reader(rec))) == payloads
         rec.write_bytes(damaged(rec.read_bytes(), changes))
-        try:
-            read = list(map(bytes, recordio.Reader(rec, idx)))
-        except InputError as error:
-            assert error.file == str(rec)
-        else:
-            assert len(read) == len(payloads)
+        read = unless_refused(lambda: list(map(bytes, recordio.Reader(rec, idx))), rec)
+        assert read is None or len(read) == len(payloads)
 
 
 @pytest.mark.parametrize("count", [4, MOST_FILES + 1], ids=["files", "shards"])
@@ -165,10 +164,9 @@ def test_image_sets(count: int, numbers: list[int], changes: list[tuple[float, i
         file.write_bytes(damaged(file.read_bytes(), changes))
         store = ImageStore(place)
         for row, payload in enumerate(payloads):
-            try:
-                assert bytes(store.encoded(row)) == payload
-            except InputError as error:
-                assert error.record == f"image {row}"
+            where = place / store.index.path[row]
+            read = unless_refused(lambda row=row: bytes(store.encoded(row)), where)
+            assert read in (None, payload)
 
 
 @pytest.mark.parametrize("make", [jpeg, png])
@@ -193,7 +191,5 @@ def test_params(changes: list[tuple[float, int]]) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder, "params.yaml")
         path.write_bytes(damaged(PARAMS, changes))
-        try:
-            assert isinstance(read_params(path), dict)
-        except InputError as error:
-            assert error.file == str(path)
+        read = unless_refused(lambda: read_params(path), path)
+        assert read is None or isinstance(read, dict)

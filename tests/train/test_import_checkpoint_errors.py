@@ -244,3 +244,28 @@ def test_the_command_says_it_in_one_line(tmp_path):
     assert re.fullmatch(
         r"stages.train.import_checkpoint: none.pth: file not found. Remedy: .*\n", done.stderr
     )
+
+
+def test_a_flipped_bit_is_seen_by_the_checksum(tmp_path) -> None:
+    """At which torch does not look."""
+    path = tmp_path / "model.pt"
+    torch.save({"weight": torch.zeros(1000)}, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(bytes(1000)) + 500] ^= 1
+    path.write_bytes(content)
+    assert torch.load(path, weights_only=True)["weight"].any()
+    with pytest.raises(InputError, match="its checksum is another"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_few_bytes_get_no_gigabytes(tmp_path, zipped) -> None:
+    class Large:
+        def __reduce__(self):
+            return bytearray, (1 << 33,)
+
+    path = tmp_path / "model.pt"
+    content = {"weight": torch.ones(2), "x": Large()}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InputError, match="memory"):
+        read_checkpoint(path)

@@ -1,0 +1,45 @@
+"""What a stage says at its end: one line for what a person can mend, a traceback for the rest."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+import pytest
+
+from stages.core.entry import start
+from stages.core.errors import LONGEST, InputError
+
+
+def said(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> str:
+    def main() -> None:
+        """Fail."""
+        raise fault
+
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    monkeypatch.delenv("DVC_STAGE", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        start(main)
+    return str(ended.value)
+
+
+def test_an_input_error_is_one_line(monkeypatch) -> None:
+    line = said(monkeypatch, InputError("a.rec", "cut\nshort", "get it again", 3))
+    assert line.endswith("a.rec: record 3: cut short. Remedy: get it again.")
+    assert "\n" not in line
+
+
+def test_a_problem_as_long_as_a_file_is_not_told_in_full() -> None:
+    error = InputError("a", "x" * 10**6, "get it again", "y" * 10**6)
+    assert len(str(error)) < 3 * LONGEST
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_full_or_read_only_disk_is_one_line(monkeypatch, number: int) -> None:
+    assert "x.csv: " in said(monkeypatch, OSError(number, "", "x.csv"))
+    assert "Remedy: " in said(monkeypatch, OSError(number, ""))
+
+
+def test_other_faults_are_this_programs(monkeypatch) -> None:
+    with pytest.raises(FileNotFoundError):
+        said(monkeypatch, FileNotFoundError(errno.ENOENT, "", "x.csv"))
