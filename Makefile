@@ -6,7 +6,7 @@
 # make full-size  a data set of half a million records: time and memory of every step
 # make faults  damaged input, kills, full disks and NaN; half an hour
 # make hosts   two hosts train one trunk, lose each other and go on; Linux, as root
-# make deps    the code that each stage depends on, written into dvc.yaml
+# make deps    the code that stages depend on, written into dvc.yaml
 # make lint    ruff
 
 SHELL := /bin/bash

@@ -19,7 +19,7 @@ import torch
 from faults._clone import finished
 from faults._poison import TOLD
 from faults._report import Finding, Section
-from tests.closure import ROOT
+from stages.check.code import ROOT
 from tests.test_pipeline import Clone, environment
 
 SETTINGS = {  # more than one epoch: the checkpoint of one before is what is left

@@ -1,24 +1,18 @@
-"""The code that each stage of dvc.yaml depends on; `python -m tests.deps` writes it there anew.
+"""The code in the deps of dvc.yaml; `python -m tests.deps` writes it there anew.
 
-A dep like stages/losses/${loss}.py stands for each file of that library in turn.
+A dep like stages/losses/${loss}.py stands for each file of that library in turn. What else a stage
+runs stands in its list, which the stage check writes and depends on.
 """
 
 from __future__ import annotations
 
 from ruamel.yaml import YAML
 
-from tests.closure import ROOT, STAGES, closure, loaded_libraries
+from stages.check.code import LISTS, ROOT, chosen_of, code_of, listed_stages
 
 FILE = ROOT / "dvc.yaml"
-CHOSEN = {  # what names the file of a library that a stage loads
-    "losses": "${loss}",
-    "networks": "${backbone.name}",
-    "heads": "${item.head}",
-    "datasets": "${item.format}",
-    "protocols": "${item.protocol}",
-}
-NAMED_BY_ENTRY = {"unpack": {"datasets"}, "evaluate": {"protocols"}}
 PIPELINE = YAML(typ="safe").load(FILE)["stages"]
+CHECK = "check"
 
 
 def definition(stage: dict) -> dict:
@@ -29,25 +23,16 @@ def is_code(dep: str) -> bool:
     return dep.startswith("stages/") and dep.endswith(".py")
 
 
-def entry_modules(command: str) -> list[str]:
-    """`python -m stages.extract head_${..} set` runs stages.extract and stages/extract/head."""
-    words = command.split()
-    package = words[words.index("-m") + 1]
-    entries = [f"{package}.__main__"]
-    if package == "stages.extract":
-        entries.append(f"{package}.{words[words.index('-m') + 2].partition('_')[0]}")
-    return entries
+def code_deps(name: str, command: str) -> set[str]:
+    """What a stage has in its deps beside data."""
+    if name != CHECK:
+        return {str(LISTS / name), *chosen_of(name, command)}
+    listed = (code_of(other, stage["cmd"]) for other, stage in listed_stages().items())
+    return code_of(name, command).union(*listed)
 
 
-def code_of(stage: str, command: str) -> set[str]:
-    """Every file of the import closure of a stage, whatever it is told to load, and no other."""
-    needed = closure(*entry_modules(command))
-    libraries = loaded_libraries(needed) | NAMED_BY_ENTRY.get(stage, set())
-    for library in libraries:
-        for file in (STAGES / library).glob("[!_]*.py"):
-            loaded = closure(f"stages.{library}.{file.stem}")
-            needed |= loaded - {str(file.relative_to(ROOT))}
-    return needed | {f"stages/{library}/{CHOSEN[library]}.py" for library in libraries}
+def is_code_dep(dep: str) -> bool:
+    return is_code(dep) or dep.startswith(f"{LISTS}/")
 
 
 def main() -> None:
@@ -59,8 +44,9 @@ def main() -> None:
     document = yaml.load(FILE)
     for name, stage in document["stages"].items():
         deps = definition(stage)["deps"]
-        other = [dep for dep in deps if not is_code(dep)]
-        deps[:] = [*other, *sorted(code_of(name, definition(stage)["cmd"]))]
+        other = [dep for dep in deps if not is_code_dep(dep)]
+        code = sorted(code_deps(name, definition(stage)["cmd"]))
+        deps[:] = [*other, *code] if name == CHECK else [*code, *other]
     with FILE.open("w") as file:
         yaml.dump(document, file)
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.closure import STAGES, closure, imports
-from tests.deps import PIPELINE, code_of, definition, entry_modules, is_code
+from stages.check.code import closure, entry_modules, imports
+from stages.core.params import STAGES
+from tests.deps import PIPELINE, code_deps, definition, is_code_dep
 
 LIBRARIES = {"core", "losses", "networks", "heads", "datasets", "descriptors", "protocols"}
 
@@ -38,10 +39,10 @@ def test_a_folder_is_a_stage_or_a_library() -> None:
 
 @pytest.mark.parametrize("name", PIPELINE)
 def test_a_stage_depends_on_exactly_the_code_it_runs(name: str) -> None:
-    """`make deps` writes the deps anew."""
+    """Through its list, which check writes; `make deps` writes the deps anew."""
     stage = definition(PIPELINE[name])
-    code = {dep for dep in stage["deps"] if is_code(dep)}
-    needed = code_of(name, stage["cmd"])
+    code = {dep for dep in stage["deps"] if is_code_dep(dep)}
+    needed = code_deps(name, stage["cmd"])
     assert sorted(needed - code) == [], "missing from the deps: make deps"
     assert sorted(code - needed) == [], "not run by the stage: make deps"
 

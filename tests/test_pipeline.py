@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.closure import ROOT
+from stages.check.code import ROOT
 
 CUT_DOWN = {
     "backbone.width": 0.125,

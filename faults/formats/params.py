@@ -24,9 +24,9 @@ from faults._cases import (
     becomes,
     digest_of,
 )
+from stages.check.code import ROOT
 from stages.check.validate import validate
 from stages.core.params import PARAMS_FILE, read_params
-from tests.closure import ROOT
 
 REMEDY = "."  # every key has its own
 

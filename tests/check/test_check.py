@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from stages.check.code import ROOT
 from stages.check.validate import _names, validate
 from stages.core.errors import InputError
 from stages.core.params import choices
 from stages.core.weights import save_weights
-from tests.closure import ROOT
 
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 

@@ -11,12 +11,12 @@ import torch
 import yaml
 from torch import nn
 
+from stages.check.code import ROOT
 from stages.core.contract import InputContract
 from stages.core.optim import build_optimizer, set_learning_rate, trained_parameters
 from stages.core.recipe import Recipe
 from stages.datasets._augment import augment, degrade, draws
 from stages.losses._classifier import Classifier
-from tests.closure import ROOT
 from tests.goldens import golden
 
 SCHEDULES = yaml.safe_load((ROOT / "params.yaml").read_text())["schedules"]

@@ -18,6 +18,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from stages.check.code import ROOT
 from stages.core.contract import InputContract
 from stages.core.errors import InputError
 from stages.core.params import choices
@@ -27,7 +28,6 @@ from stages.extract.__main__ import main as extract
 from stages.extract.head import load_head
 from stages.heads import coreset, pfe_g, scf
 from stages.networks._files import WEIGHTS, fingerprint, save_network
-from tests.closure import ROOT
 from tests.head.made import EMBEDDING, project
 from tests.networks.test_families import CHANNELS, Family, images
 

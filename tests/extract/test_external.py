@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
+from stages.check.code import ROOT
 from stages.check.validate import validate
 from stages.core.errors import InputError
 from stages.core.index import read_index, write_index
@@ -15,7 +16,6 @@ from stages.core.params import read_params
 from stages.evaluate.features import Features, choose_rows
 from stages.evaluate.params import Params
 from stages.extract.__main__ import main
-from tests.closure import ROOT
 from tests.head.made import project
 
 

@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.check.code import ROOT
 from stages.core.errors import InputError
 from stages.core.index import read_table, write_table
 from stages.core.params import read_params
@@ -22,7 +23,6 @@ from stages.datasets import recordio
 from stages.datasets._encoded import decode, inspect
 from stages.datasets._features import read_features
 from stages.datasets._store import MOST_FILES, ImageSetWriter, ImageStore
-from tests.closure import ROOT
 from tests.datasets.samples import jpeg, png
 
 FEW = settings(max_examples=25, deadline=None)

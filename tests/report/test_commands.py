@@ -16,6 +16,7 @@ import yaml
 from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from stages.check import validate as check
+from stages.check.code import ROOT
 from stages.core.recipe import Recipe
 from stages.report.commands import NAME, Command, commands, document, hydra, read_commands
 from stages.report.conditions import with_conditions
@@ -27,7 +28,6 @@ from stages.report.published import (
     read_sources,
 )
 from stages.report.results import FAMILIES
-from tests.closure import ROOT
 
 DOCUMENT = ROOT / "docs/papers.md"
 PARAMS = "params.json"  # DVC changes it as it does params.yaml, in a hundredth of the time

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import torch
 
+from stages.check.code import ROOT
 from stages.core.errors import InputError
 from stages.train import import_checkpoint
 from stages.train.import_files import BOOKKEEPING, read_checkpoint
-from tests.closure import ROOT
 from tests.train.published import EMBEDDING, centres, network, published, save, save_shards
 
 

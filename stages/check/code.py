@@ -1,0 +1,138 @@
+"""The code that each stage of dvc.yaml runs, read from the source without running it.
+
+One stage, check, depends on every file; every other depends on its own list of hashes that check
+writes, and on the files that params.yaml names. That is as exact as a list of all files at every
+stage, and DVC, whose work grows with deps times stages, has a fifth of them to look at.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from hashlib import md5
+from pathlib import Path
+
+from stages.core.params import STAGES, read_params
+
+ROOT = STAGES.parent
+PIPELINE = Path("dvc.yaml")
+LISTS = Path("data/check")
+CHOSEN = {  # what names the file of a library that a stage loads
+    "losses": "${loss}",
+    "networks": "${backbone.name}",
+    "heads": "${item.head}",
+    "datasets": "${item.format}",
+    "protocols": "${item.protocol}",
+}
+NAMED_BY_ENTRY = {"unpack": {"datasets"}, "evaluate": {"protocols"}}
+
+
+def listed_stages() -> dict[str, dict]:
+    """The definitions in dvc.yaml, by name, of the stages that depend on a list of theirs."""
+    defined = read_params(PIPELINE)["stages"]
+    bodies = {name: stage.get("do", stage) for name, stage in defined.items()}
+    return {name: body for name, body in bodies.items() if str(LISTS / name) in body["deps"]}
+
+
+def hashes(name: str, command: str) -> str:
+    """MD5 and name of each file, as md5sum writes and checks them."""
+    files = sorted(code_of(name, command))
+    return "".join(f"{md5((ROOT / f).read_bytes()).hexdigest()}  {f}\n" for f in files)
+
+
+def code_of(name: str, command: str) -> set[str]:
+    """Files that a stage runs whatever params.yaml chooses: its import closure, and that of every
+    file it might be told to load, but not these files themselves (`chosen_of`)."""
+    needed = closure(*entry_modules(command))
+    for library in _libraries(name, needed):
+        for file in (STAGES / library).glob("[!_]*.py"):
+            loaded = closure(f"stages.{library}.{file.stem}")
+            needed |= loaded - {str(file.relative_to(ROOT))}
+    return needed
+
+
+def chosen_of(name: str, command: str) -> set[str]:
+    """Files that params.yaml chooses for a stage, as deps of dvc.yaml."""
+    libraries = _libraries(name, closure(*entry_modules(command)))
+    return {f"stages/{library}/{CHOSEN[library]}.py" for library in libraries}
+
+
+def _libraries(name: str, needed: set[str]) -> set[str]:
+    return loaded_libraries(needed) | NAMED_BY_ENTRY.get(name, set())
+
+
+def entry_modules(command: str) -> list[str]:
+    """`python -m stages.extract head_${..} set` runs stages.extract and stages/extract/head."""
+    words = command.split()
+    package = words[words.index("-m") + 1]
+    entries = [f"{package}.__main__"]
+    if package == "stages.extract":
+        entries.append(f"{package}.{words[words.index('-m') + 2].partition('_')[0]}")
+    return entries
+
+
+def module_file(module: str) -> Path | None:
+    """The file of a dotted module of ours; None for a package or somebody else's module."""
+    file = ROOT / (module.replace(".", "/") + ".py")
+    return file if file.is_file() else None
+
+
+@cache
+def _parsed(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(), str(file))
+
+
+@cache
+def imports(file: Path) -> frozenset[str]:
+    """Dotted names of our modules that `file` imports, within functions too."""
+    found: set[str] = set()
+    for node in _executed(_parsed(file)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(name for name in found if name.startswith("stages.") and module_file(name))
+
+
+def _executed(block: ast.AST) -> Iterator[ast.stmt]:
+    """All statements but those under `if TYPE_CHECKING:`, inner ones too."""
+    for field in ("body", "orelse", "handlers", "finalbody", "cases"):
+        for node in getattr(block, field, ()):
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+                continue
+            yield node
+            yield from _executed(node)
+
+
+def closure(*modules: str) -> set[str]:
+    """Files, relative to the root, that importing `modules` runs."""
+    waiting, seen = list(modules), set()
+    while waiting:
+        module = waiting.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        file = module_file(module)
+        assert file is not None, f"{module} is no module of ours"
+        waiting.extend(imports(file))
+    return {str(module_file(module).relative_to(ROOT)) for module in seen}
+
+
+def loaded_libraries(files: set[str]) -> set[str]:
+    """Libraries from which `files` choose a file by name: the first argument of load()."""
+    return set().union(*(_loads(ROOT / file) for file in files))
+
+
+@cache
+def _loads(file: Path) -> frozenset[str]:
+    libraries = set()
+    if "load(" not in file.read_text():  # spares a walk through every expression
+        return frozenset()
+    for node in ast.walk(_parsed(file)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "load":
+            first = node.args[0] if node.args else None
+            if isinstance(first, ast.Constant):
+                libraries.add(first.value)
+    return frozenset(libraries)

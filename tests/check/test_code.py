@@ -1,0 +1,89 @@
+"""The lists of code that check writes: exact, readable by md5sum, and what decides staleness."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stages.check import code
+from stages.check.code import LISTS, ROOT, code_of, entry_modules, hashes, listed_stages
+from tests.deps import PIPELINE, definition
+
+LOADED = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+print(*(m.__file__ for n, m in sys.modules.items() if n.startswith("stages.") and m.__file__))
+"""
+
+
+@pytest.fixture
+def at_root(monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def test_every_stage_but_check_has_a_list(at_root) -> None:
+    assert set(listed_stages()) == set(PIPELINE) - {"check"}
+
+
+@pytest.mark.parametrize("name", sorted(PIPELINE))
+def test_what_python_loads_is_listed(name: str) -> None:
+    """The interpreter, asked; it loads less, since some imports wait within functions."""
+    command = definition(PIPELINE[name])["cmd"]
+    asked = [sys.executable, "-c", LOADED, *entry_modules(command)]
+    run = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
+    files = [Path(file) for file in run.stdout.split()]
+    packages = [file for file in files if file.name == "__init__.py"]
+    assert not any(re.search(r"^(def|class|from)\b", file.read_text(), re.M) for file in packages)
+    loaded = {str(file.relative_to(ROOT)) for file in set(files) - set(packages)}
+    assert loaded - code_of(name, command) == set()
+
+
+def test_md5sum_checks_a_list(tmp_path: Path, at_root) -> None:
+    (tmp_path / "train").write_text(hashes("train", definition(PIPELINE["train"])["cmd"]))
+    told = subprocess.run(["md5sum", "-c", tmp_path / "train"], capture_output=True, text=True)
+    assert told.returncode == 0
+    assert told.stdout.splitlines()[0].endswith(": OK")
+
+
+def test_an_edit_changes_the_lists_of_the_stages_that_run_the_file(tmp_path: Path) -> None:
+    """Through the command, in a copy; a comment is an edit."""
+    shutil.copytree(ROOT / "stages", tmp_path / "stages")
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    before = written(tmp_path)
+    for file, hit in {
+        "core/fit.py": {"train", "distill", "head"},
+        "distill/student.py": {"distill"},
+        "core/files.py": set(before),
+        "losses/magface.py": set(),
+    }.items():
+        edited = tmp_path / "stages" / file
+        text = edited.read_text()
+        edited.write_text(text + "\n# edited\n")
+        after = written(tmp_path)
+        assert {name for name in before if before[name] != after[name]} == hit, file
+        edited.write_text(text)
+    assert written(tmp_path) == before
+
+
+def written(folder: Path) -> dict[str, str]:
+    environment = {k: v for k, v in os.environ.items() if k != "DVC_STAGE"}
+    command = [sys.executable, "-m", "stages.check"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, env=environment)
+    return {file.name: file.read_text() for file in (folder / LISTS).iterdir()}
+
+
+def test_what_only_a_type_checker_imports_is_not_run(tmp_path: Path) -> None:
+    file = tmp_path / "some.py"
+    file.write_text(
+        "if TYPE_CHECKING:\n    import stages.core.fit\n"
+        "def late():\n    try:\n        from stages.core import files\n    finally:\n        pass\n"
+    )
+    assert code.imports(file) == {"stages.core.files"}
