@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ruamel.yaml import YAML
 
-from stages.check.code import LISTS, ROOT, chosen_of, code_of, listed_stages
+from stages.check.code import LISTED, LISTS, ROOT, chosen_of, code_of
 
 FILE = ROOT / "dvc.yaml"
 PIPELINE = YAML(typ="safe").load(FILE)["stages"]
@@ -23,12 +23,11 @@ def is_code(dep: str) -> bool:
     return dep.startswith("stages/") and dep.endswith(".py")
 
 
-def code_deps(name: str, command: str) -> set[str]:
+def code_deps(stage: str) -> set[str]:
     """What a stage has in its deps beside data."""
-    if name != CHECK:
-        return {str(LISTS / name), *chosen_of(name, command)}
-    listed = (code_of(other, stage["cmd"]) for other, stage in listed_stages().items())
-    return code_of(name, command).union(*listed)
+    if stage != CHECK:
+        return {str(LISTS / stage), *chosen_of(stage)}
+    return code_of(stage).union(*map(code_of, LISTED))
 
 
 def is_code_dep(dep: str) -> bool:
@@ -45,7 +44,7 @@ def main() -> None:
     for name, stage in document["stages"].items():
         deps = definition(stage)["deps"]
         other = [dep for dep in deps if not is_code_dep(dep)]
-        code = sorted(code_deps(name, definition(stage)["cmd"]))
+        code = sorted(code_deps(name))
         deps[:] = [*other, *code] if name == CHECK else [*code, *other]
     with FILE.open("w") as file:
         yaml.dump(document, file)

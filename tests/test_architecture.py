@@ -41,8 +41,10 @@ def test_a_folder_is_a_stage_or_a_library() -> None:
 def test_a_stage_depends_on_exactly_the_code_it_runs(name: str) -> None:
     """Through its list, which check writes; `make deps` writes the deps anew."""
     stage = definition(PIPELINE[name])
+    package, _, module = name.partition("_")
+    assert f"python -m stages.{package} {module}".strip() in stage["cmd"]
     code = {dep for dep in stage["deps"] if is_code_dep(dep)}
-    needed = code_deps(name, stage["cmd"])
+    needed = code_deps(name)
     assert sorted(needed - code) == [], "missing from the deps: make deps"
     assert sorted(code - needed) == [], "not run by the stage: make deps"
 
@@ -50,7 +52,7 @@ def test_a_stage_depends_on_exactly_the_code_it_runs(name: str) -> None:
 @pytest.mark.parametrize("name", PIPELINE)
 def test_a_stage_depends_on_the_settings_of_the_descriptors_it_runs(name: str) -> None:
     stage = definition(PIPELINE[name])
-    run = {Path(file) for file in closure(*entry_modules(stage["cmd"]))}
+    run = {Path(file) for file in closure(*entry_modules(name))}
     descriptors = {f.stem for f in run if f.parent.name == "descriptors" and f.stem[0] != "_"}
     if "params.yaml" in stage["deps"]:  # all settings
         return

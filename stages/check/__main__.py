@@ -3,7 +3,7 @@ second, no torch."""
 
 from __future__ import annotations
 
-from stages.check.code import LISTS, hashes, listed_stages
+from stages.check.code import LISTED, LISTS, hashes
 from stages.check.validate import validate
 from stages.core.entry import start
 from stages.core.files import atomic_folder
@@ -14,8 +14,8 @@ def main() -> None:
     """Validate params.yaml; then list the code of every other stage, which stands before it."""
     validate(read_params())
     with atomic_folder(LISTS) as scratch:
-        for name, stage in listed_stages().items():
-            (scratch / name).write_text(hashes(name, stage["cmd"]))
+        for stage in LISTED:
+            (scratch / stage).write_text(hashes(stage))
 
 
 if __name__ == "__main__":

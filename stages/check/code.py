@@ -13,11 +13,25 @@ from functools import cache
 from hashlib import md5
 from pathlib import Path
 
-from stages.core.params import STAGES, read_params
+from stages.core.params import STAGES
 
 ROOT = STAGES.parent
-PIPELINE = Path("dvc.yaml")
 LISTS = Path("data/check")
+LISTED = (  # all stages of dvc.yaml but check; what follows `_` is a module of the stage
+    "fetch",
+    "unpack",
+    "align",
+    "train",
+    "distill",
+    "head",
+    "extract_pixels",
+    "extract_trunk",
+    "extract_branches",
+    "extract_head",
+    "extract_external",
+    "evaluate",
+    "report",
+)
 CHOSEN = {  # what names the file of a library that a stage loads
     "losses": "${loss}",
     "networks": "${backbone.name}",
@@ -28,48 +42,37 @@ CHOSEN = {  # what names the file of a library that a stage loads
 NAMED_BY_ENTRY = {"unpack": {"datasets"}, "evaluate": {"protocols"}}
 
 
-def listed_stages() -> dict[str, dict]:
-    """The definitions in dvc.yaml, by name, of the stages that depend on a list of theirs."""
-    defined = read_params(PIPELINE)["stages"]
-    bodies = {name: stage.get("do", stage) for name, stage in defined.items()}
-    return {name: body for name, body in bodies.items() if str(LISTS / name) in body["deps"]}
-
-
-def hashes(name: str, command: str) -> str:
+def hashes(stage: str) -> str:
     """MD5 and name of each file, as md5sum writes and checks them."""
-    files = sorted(code_of(name, command))
+    files = sorted(code_of(stage))
     return "".join(f"{md5((ROOT / f).read_bytes()).hexdigest()}  {f}\n" for f in files)
 
 
-def code_of(name: str, command: str) -> set[str]:
+def code_of(stage: str) -> set[str]:
     """Files that a stage runs whatever params.yaml chooses: its import closure, and that of every
     file it might be told to load, but not these files themselves (`chosen_of`)."""
-    needed = closure(*entry_modules(command))
-    for library in _libraries(name, needed):
+    needed = closure(*entry_modules(stage))
+    for library in _libraries(stage, needed):
         for file in (STAGES / library).glob("[!_]*.py"):
             loaded = closure(f"stages.{library}.{file.stem}")
             needed |= loaded - {str(file.relative_to(ROOT))}
     return needed
 
 
-def chosen_of(name: str, command: str) -> set[str]:
+def chosen_of(stage: str) -> set[str]:
     """Files that params.yaml chooses for a stage, as deps of dvc.yaml."""
-    libraries = _libraries(name, closure(*entry_modules(command)))
+    libraries = _libraries(stage, closure(*entry_modules(stage)))
     return {f"stages/{library}/{CHOSEN[library]}.py" for library in libraries}
 
 
-def _libraries(name: str, needed: set[str]) -> set[str]:
-    return loaded_libraries(needed) | NAMED_BY_ENTRY.get(name, set())
+def _libraries(stage: str, needed: set[str]) -> set[str]:
+    return loaded_libraries(needed) | NAMED_BY_ENTRY.get(stage, set())
 
 
-def entry_modules(command: str) -> list[str]:
-    """`python -m stages.extract head_${..} set` runs stages.extract and stages/extract/head."""
-    words = command.split()
-    package = words[words.index("-m") + 1]
-    entries = [f"{package}.__main__"]
-    if package == "stages.extract":
-        entries.append(f"{package}.{words[words.index('-m') + 2].partition('_')[0]}")
-    return entries
+def entry_modules(stage: str) -> list[str]:
+    """extract_head runs stages.extract and stages.extract.head."""
+    package, _, module = stage.partition("_")
+    return [f"stages.{package}.__main__", *([f"stages.{package}.{module}"] if module else [])]
 
 
 def module_file(module: str) -> Path | None:
