@@ -58,7 +58,8 @@ class GradientSum:
     Args:
         parameters: in the order of the forward pass; backward finishes them from the last.
 
-    Parameters without a gradient count as zero. All ranks hold the same parameters.
+    A parameter without a gradient counts as zero, unless it has none on any rank: then it stays
+    without, as on one process, and the optimiser lets it be. All ranks hold the same parameters.
     """
 
     def __init__(self, parameters: list[nn.Parameter]) -> None:
@@ -83,9 +84,9 @@ class GradientSum:
             self._begin()
         for bucket, (flat, work) in zip(self._buckets, self._begun, strict=True):
             work.wait()
-            sizes = [parameter.numel() for parameter in bucket]
-            for parameter, part in zip(bucket, flat.split(sizes), strict=True):
-                parameter.grad.copy_(part.view_as(parameter))
+            *parts, users = flat.split([*(parameter.numel() for parameter in bucket), len(bucket)])
+            for parameter, part, used in zip(bucket, parts, users.tolist(), strict=True):
+                parameter.grad = parameter.grad.copy_(part.view_as(parameter)) if used else None
 
     def _ready(self, number: int) -> None:
         if not self._armed:
@@ -96,11 +97,12 @@ class GradientSum:
             self._begin()
 
     def _begin(self) -> None:
-        for parameter in self._buckets[len(self._begun)]:
+        bucket = self._buckets[len(self._begun)]
+        used = bucket[0].new_tensor([parameter.grad is not None for parameter in bucket])
+        for parameter in bucket:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        bucket = self._buckets[len(self._begun)]
-        flat = torch.cat([parameter.grad.reshape(-1) for parameter in bucket])
+        flat = torch.cat([*(parameter.grad.reshape(-1) for parameter in bucket), used])
         self._begun.append((flat, torch.distributed.all_reduce(flat, async_op=True)))
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import torch
 
 from stages.core.checkpoints import checkpoints
-from stages.core.entry import start
 from stages.core.files import atomic_folder
 from stages.core.fit import fit
+from stages.core.launch import start_on_ranks
 from stages.core.params import load, read_params
+from stages.core.ranks import rank
 from stages.core.seeding import derive, prepare
 from stages.core.weights import load_weights, save_weights
 from stages.head import sets, uncertainty
@@ -50,11 +51,12 @@ def main(name: str) -> None:
     with checkpoints(f"head/{name}", used, task.inputs) as saved:
         log = Path("metrics/head") / name
         fit(f"head/{name}", task.modules, settings, task.rows, task.step, saved, log, seed)
-        with atomic_folder(Path("models/head") / name) as folder:
+        if rank() == 0:
             header = {"head": name, "settings": settings.model_dump(), "build": task.build}
             header |= {"contract": frozen.contract.as_dict(), "trunk": fingerprint(source)}
-            save_weights(folder / WEIGHTS, task.modules["head"].state_dict(), header)
+            with atomic_folder(Path("models/head") / name) as folder:
+                save_weights(folder / WEIGHTS, task.modules["head"].state_dict(), header)
 
 
 if __name__ == "__main__":
-    start(main, "name")
+    start_on_ranks(main, "name")

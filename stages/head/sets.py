@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stages.core.params import Section
+from stages.core.ranks import gather_uneven, share
 from stages.core.seeding import derive
 from stages.datasets._augment import DRAWS, OF_PHOTOGRAPH, draws
 from stages.head.frozen import Frozen, Task
@@ -39,7 +40,8 @@ def prepare_task(heads: Any, settings: Section, frozen: Frozen, name: str, seed:
     bank = _bank(settings, frozen, name, seed) if settings.source == "cached" else None
 
     def step(rows: np.ndarray, epoch: int) -> dict[str, Tensor]:
-        images, first, uniform = sets.draw(rows, epoch)
+        batch = gather_uneven(torch.from_numpy(rows).to(frozen.device)).cpu().numpy()
+        images, first, uniform = sets.draw(rows, batch, epoch)
         if bank is None:
             flat = frozen.bodies(images.reshape(-1), uniform.reshape(-1, DRAWS))
             embedding = frozen.embed(flat).unflatten(0, images.shape)
@@ -47,7 +49,7 @@ def prepare_task(heads: Any, settings: Section, frozen: Frozen, name: str, seed:
             view = (uniform[..., 0] * settings.views).astype(np.int64)
             frame = np.arange(images.shape[1]) - first
             embedding = bank[images, view, frame].to(frozen.device)
-        noise = sets.noise(heads, rows, epoch, images.shape).to(frozen.device)
+        noise = sets.noise(heads, batch, epoch, images.shape[1]).to(frozen.device)
         descriptor = head(F.normalize(embedding, dim=2), embedding.norm(dim=2), noise)
         loss = classifier(descriptor, frozen.labels(rows))
         return {
@@ -62,7 +64,10 @@ def prepare_task(heads: Any, settings: Section, frozen: Frozen, name: str, seed:
 
 
 class Sets:
-    """The sets that a batch's images stand for, drawn from (seed, epoch, rows) alone."""
+    """The sets that a batch's images stand for, drawn from (seed, epoch, rows) alone.
+
+    `rows` are those of this rank, its share of `batch`.
+    """
 
     def __init__(self, heads: Any, settings: Any, frozen: Frozen, name: str, seed: int) -> None:
         self.draw_clips = heads.draw_clips
@@ -72,10 +77,12 @@ class Sets:
         self.name = f"head {name}"
         self.seed = seed
 
-    def draw(self, rows: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def draw(
+        self, rows: np.ndarray, batch: np.ndarray, epoch: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images [B, T] of the sets, place [B, T] of the first frame of each one's clip, and the
         numbers [B, T, DRAWS] to augment by; frames of a clip share those of PHOTOGRAPH."""
-        size = random.Random(self._derive("size", epoch, rows)).randint(1, self.settings.largest)
+        size = random.Random(self._derive("size", epoch, batch)).randint(1, self.settings.largest)
         images, first = np.zeros((2, len(rows), size), np.int64)
         for b, row in enumerate(rows.tolist()):
             draw = random.Random(derive(self.seed, self.name, "set", epoch, row))
@@ -91,24 +98,27 @@ class Sets:
         ]
         return images, first, uniform
 
-    def noise(self, heads: Any, rows: np.ndarray, epoch: int, shape: tuple[int, int]) -> Tensor:
-        """Gumbel numbers [choices, B, T]."""
-        generator = torch.Generator().manual_seed(self._derive("noise", epoch, rows))
-        return heads.gumbel((min(self.settings.points, shape[1]), *shape), generator)
+    def noise(self, heads: Any, batch: np.ndarray, epoch: int, size: int) -> Tensor:
+        """Gumbel numbers [choices, B, size] of this rank's sets of `size` images."""
+        generator = torch.Generator().manual_seed(self._derive("noise", epoch, batch))
+        shape = min(self.settings.points, size), len(batch), size
+        return heads.gumbel(shape, generator)[:, share(len(batch))]
 
-    def _derive(self, purpose: str, epoch: int, rows: np.ndarray) -> int:
-        return derive(self.seed, self.name, purpose, epoch, *rows.tolist())
+    def _derive(self, purpose: str, epoch: int, batch: np.ndarray) -> int:
+        return derive(self.seed, self.name, purpose, epoch, *batch.tolist())
 
 
 def _bank(settings: Any, frozen: Frozen, name: str, seed: int) -> Tensor:
-    """Embeddings [images, views, clip_length, E]: clips of every image, embedded once."""
-    count, frames = len(frozen.images), settings.clip_length
-    bank = torch.empty(count, settings.views, frames, frozen.embedding)
-    for rows in np.array_split(np.arange(count), -(-count // IMAGES_A_BATCH)):
+    """Embeddings [images, views, clip_length, E]: clips of every image, embedded once, each by the
+    rank whose share it is in."""
+    own, frames = np.arange(len(frozen.images))[share(len(frozen.images))], settings.clip_length
+    bank = torch.empty(len(own), settings.views, frames, frozen.embedding)
+    for some in np.array_split(np.arange(len(own)), -(-len(own) // IMAGES_A_BATCH)):
+        rows = own[some]
         for view in range(settings.views):
             for frame in range(frames):
                 uniform = draws(seed, f"head {name} view {view} frame {frame}", 0, rows)
                 anchor = draws(seed, f"head {name} view {view} frame 0", 0, rows)
                 uniform[:, PHOTOGRAPH] = anchor[:, PHOTOGRAPH]
-                bank[rows, view, frame] = frozen.embed(frozen.bodies(rows, uniform)).cpu()
-    return bank
+                bank[some, view, frame] = frozen.embed(frozen.bodies(rows, uniform)).cpu()
+    return gather_uneven(bank.to(frozen.device)).cpu()

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from stages.core.errors import InputError
 from stages.core.params import Section
+from stages.core.ranks import mean_over_ranks
 from stages.core.seeding import derive
 from stages.core.weights import load_weights
 from stages.datasets._augment import draws
@@ -42,7 +43,7 @@ def prepare_task(heads: Any, settings: Section, frozen: Frozen, name: str, seed:
         told = head(body)
         mu = F.normalize(frozen.embed(body))
         losses = heads.loss(mu, told, centres[labels], labels, settings)
-        return {"loss": losses.mean()} | {
+        return {"loss": mean_over_ranks(losses)} | {
             f"log_{what}": number.log().mean()
             for what, number in heads.confidences(told.detach()).items()
         }

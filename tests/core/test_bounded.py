@@ -18,7 +18,7 @@ def test_what_asks_for_more_is_refused_and_the_limit_goes_back(tmp_path: Path) -
     said = "more memory than 2 times its size. Remedy: get it again"
     # Far more than the allocator can hold free from before, which is no growth of the process.
     with pytest.raises(InputError, match=said), bounded(file, "get it again"):
-        bytearray(16 * SLACK)
+        bytearray(64 * SLACK)
     assert resource.getrlimit(resource.RLIMIT_DATA) == before
 
 

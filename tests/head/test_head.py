@@ -125,7 +125,7 @@ def test_sets_are_of_one_person_in_clips_that_share_their_photograph() -> None:
     drawn = sets.Sets(coreset, trunk.recipe, trunk, "coreset", 0)
     rows = np.array([0, 5, 3])
     for epoch in range(6):
-        images, first, uniform = drawn.draw(rows, epoch)
+        images, first, uniform = drawn.draw(rows, rows, epoch)
         assert images.shape == first.shape == uniform.shape[:2]
         assert 1 <= images.shape[1] <= 20
         labels = trunk.images.labels
@@ -136,7 +136,7 @@ def test_sets_are_of_one_person_in_clips_that_share_their_photograph() -> None:
         anchors = np.take_along_axis(uniform, first[..., None], 1)
         same = (uniform == anchors).all(axis=(0, 1))
         assert np.flatnonzero(same).tolist() == sorted(sets.PHOTOGRAPH) or (first == place).all()
-        again = drawn.draw(rows, epoch)
+        again = drawn.draw(rows, rows, epoch)
         np.testing.assert_array_equal(uniform, again[2])
 
 

@@ -1,0 +1,108 @@
+"""How far processes and precision show beside the seed: ORL's trunk, trained in each way.
+
+    python -m docs.results.noise
+
+runs what docs/results/noise.csv lacks (two minutes a run), and brings the table of
+docs/distributed.md up to date. It needs the aligned sets: dvc repro align.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+import yaml
+from scipy import stats
+
+from stages.core.entry import start
+from stages.core.files import atomic_file
+from stages.core.params import STAGES, read_params
+from stages.report.published import filled
+
+NAME = "docs.results.noise"
+ROOT = STAGES.parent
+FILE, DOCUMENT = Path(__file__).with_name("noise.csv"), ROOT / "docs/distributed.md"
+SEEDS = range(5)
+WAYS = {  # name -> processes, precision; the first is what the others are compared with
+    "1 process, fp32": (1, "fp32"),
+    "2 processes, fp32": (2, "fp32"),
+    "3 processes, fp32": (3, "fp32"),
+    "1 process, bf16": (1, "bf16"),
+}
+BENCHMARK, TEST_SET, ROW = "orl_all_pairs", "orl_templates", "112&112"
+METRICS = {"auc": "AUC", "tar@far=1e-2": "TAR at FAR 1e-2", "tar@far=1e-3": "TAR at FAR 1e-3"}
+KEYS = ["way", "seed"]
+
+
+def main() -> None:
+    """Train and evaluate what the file lacks, then write the table."""
+    known = read()
+    done = set(known[KEYS].itertuples(index=False, name=None))
+    for seed in SEEDS:
+        for way, (processes, precision) in WAYS.items():
+            if (way, seed) in done:
+                continue
+            measured = trained(seed, processes, precision)
+            known.loc[len(known)] = [way, seed, *(measured[metric] for metric in METRICS)]
+            print(known.tail(1).to_string(header=False), file=sys.stderr)
+            with atomic_file(FILE) as scratch:
+                known.to_csv(scratch, index=False, lineterminator="\n")
+    with atomic_file(DOCUMENT) as scratch:
+        scratch.write_text(filled(DOCUMENT.read_text(), NAME, table(read())))
+
+
+def read() -> pd.DataFrame:
+    """A line for every training: way, seed, metrics."""
+    if not FILE.is_file():
+        return pd.DataFrame(columns=[*KEYS, *METRICS])
+    return pd.read_csv(FILE)
+
+
+def trained(seed: int, processes: int, precision: str) -> dict[str, float]:
+    """The metrics of one training, made by the stages in a folder of their own."""
+    params = read_params(ROOT / "params.yaml")
+    params |= {"seed": seed, "threads": 1, "resolutions": [], "heads": []}
+    params["train"]["precision"] = precision
+    params["evaluate"] |= {"settings": [ROW], "baselines": [], "bootstrap": 0}
+    environment = os.environ | {"NPROC": str(processes), "PYTHONPATH": str(ROOT)}
+    with tempfile.TemporaryDirectory(prefix="faceline-noise-") as scratch:
+        folder = Path(scratch)
+        (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        (folder / "data").mkdir()
+        for part in ("align", "unpack"):
+            (folder / "data" / part).symlink_to(ROOT / "data" / part)
+        for command in ("train", f"extract trunk {TEST_SET}", f"evaluate {BENCHMARK}"):
+            words = [sys.executable, "-m", *f"stages.{command}".split()]
+            subprocess.run(words, cwd=folder, env=environment, check=True)
+        values = json.loads((folder / f"metrics/evaluate/{BENCHMARK}.json").read_text())
+    return values[BENCHMARK][ROW]
+
+
+def table(measured: pd.DataFrame) -> str:
+    """Mean and standard deviation over the seeds, and the mean paired difference to the first way
+    with its 95 % interval (Student's t)."""
+    lines = [["way", *(f"{name}, %" for name in METRICS.values())]]
+    values = {way: rows.set_index("seed")[list(METRICS)] for way, rows in measured.groupby("way")}
+    first = next(iter(WAYS))
+    for way in (way for way in WAYS if way in values):
+        own = 100 * values[way]
+        cells = [f"{own[m].mean():.1f} ± {own[m].std():.1f}" for m in METRICS]
+        lines.append([f"{way} ({len(own)} seeds)", *cells])
+        if way == first:
+            continue
+        change = (own - 100 * values[first]).dropna()
+        half = stats.t.ppf(0.975, len(change) - 1) * change.std() / len(change) ** 0.5
+        low, mean, high = change.mean() - half, change.mean(), change.mean() + half
+        cells = [f"{mean[m]:+.1f} [{low[m]:+.1f}, {high[m]:+.1f}]" for m in METRICS]
+        lines.append(["minus one process, fp32", *cells])
+    rule = ["---", *["---:"] * len(METRICS)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
+
+
+if __name__ == "__main__":
+    start(main)
