@@ -1,8 +1,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from tests.goldens import ABSENT, FOLDER, NOT_YET_COVERED
+
+# The same examples every time, however slow the machine; `--hypothesis-profile=search` draws new
+# ones, many more of them.
+settings.register_profile("steady", deadline=None, max_examples=40, derandomize=True)
+settings.register_profile("search", deadline=None, max_examples=2000)
+settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(config, items: list[pytest.Item]) -> None:

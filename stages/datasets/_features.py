@@ -96,7 +96,7 @@ def _pickle(path: Path) -> dict[str, Any]:
 
 
 def _text(path: Path) -> dict[str, Any]:
-    from pyarrow import ArrowInvalid, csv
+    from pyarrow import ArrowException, csv
 
     with open(path, "rb") as file:
         width = len(file.readline().split()) - 1
@@ -113,7 +113,7 @@ def _text(path: Path) -> dict[str, Any]:
                 column_types=dict.fromkeys(columns, "float32"), include_columns=columns
             ),
         )
-    except ArrowInvalid as fault:
+    except ArrowException as fault:
         raise InputError(path, f"no feature list ({fault})", REMEDY) from None
     return {"embedding": np.stack([table[name].to_numpy() for name in columns], axis=1)}
 

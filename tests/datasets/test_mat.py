@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import loadmat, savemat
 
@@ -35,7 +35,6 @@ def scipys(path: Path, name: str) -> Any:
     return value.ravel(order="F")
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     names=st.lists(NAMES, max_size=6),
     shape=st.tuples(st.integers(0, 4), st.integers(0, 4)),
@@ -163,7 +162,6 @@ def test_missing(tmp_path: Path) -> None:
         load_mat(tmp_path / "nowhere.mat", "")
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_damage_is_named_or_harmless(tmp_path_factory: pytest.TempPathFactory, data) -> None:
     path = tmp_path_factory.mktemp("mat") / "a.mat"

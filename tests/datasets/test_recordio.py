@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.core.errors import InputError
@@ -102,7 +102,6 @@ def test_files_are_byte_for_byte_those_of_mxnet(mx, tmp_path: Path, payloads: li
     assert ours[1].read_bytes() == theirs[1].read_bytes()
 
 
-@settings(max_examples=60, deadline=None)
 @given(payloads=PAYLOADS)
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, payloads) -> None:
     folder = tmp_path_factory.mktemp("pack")
@@ -113,7 +112,6 @@ def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, paylo
         assert [bytes(reader[key]) for key in reversed(range(len(reader)))] == payloads[::-1]
 
 
-@settings(max_examples=60, deadline=None)
 @given(payloads=PAYLOADS)
 def test_any_file_is_byte_for_byte_that_of_mxnet(mx, tmp_path_factory, payloads) -> None:
     folder = tmp_path_factory.mktemp("pack")
@@ -398,7 +396,6 @@ def test_mxnet_failing_is_named(mx, tmp_path: Path) -> None:
     assert fault(tmp_path, "mxnet").record == 1
 
 
-@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_any_damage_is_named_or_harmless(tmp_path_factory: pytest.TempPathFactory, data) -> None:
     """Bytes changed or cut anywhere, in either file: an InputError, or records; nothing else."""

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.check.code import ROOT
@@ -25,7 +25,6 @@ from stages.datasets._features import read_features
 from stages.datasets._store import MOST_FILES, ImageSetWriter, ImageStore
 from tests.datasets.samples import jpeg, png
 
-FEW = settings(max_examples=25, deadline=None)
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=8)
 FLOATS = st.floats(-1e6, 1e6, width=32)
 DAMAGE = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1)
@@ -54,7 +53,6 @@ def damaged(content: bytes, changes: list[tuple[float, int]]) -> bytes:
     return bytes(made)
 
 
-@FEW
 @given(st.lists(st.tuples(TEXT, st.integers(-(2**63), 2**63 - 1), st.booleans()), max_size=5))
 def test_tables(rows: list[tuple[str, int, bool]]) -> None:
     columns = {
@@ -70,7 +68,6 @@ def test_tables(rows: list[tuple[str, int, bool]]) -> None:
     }
 
 
-@FEW
 @given(st.dictionaries(st.sampled_from("abcd"), matrix(2, 3)), st.dictionaries(TEXT, FLOATS))
 def test_weights(tensors: dict[str, np.ndarray], header: dict[str, float]) -> None:
     with TemporaryDirectory() as folder:
@@ -101,7 +98,6 @@ FEATURES: dict[str, Callable[[Path, np.ndarray], None]] = {
 
 
 @pytest.mark.parametrize("name", FEATURES)
-@FEW
 @given(numbers=matrix(3, 2), changes=DAMAGE)
 def test_features(name: str, numbers: np.ndarray, changes: list[tuple[float, int]]) -> None:
     with TemporaryDirectory() as folder:
@@ -116,7 +112,6 @@ def test_features(name: str, numbers: np.ndarray, changes: list[tuple[float, int
             assert np.isfinite(read).all()
 
 
-@FEW
 @given(st.lists(st.booleans(), min_size=1, max_size=4), st.integers(0, 5), DAMAGE)
 def test_packs(same: list[bool], protocol: int, changes: list[tuple[float, int]]) -> None:
     images = [bytes([number]) * 9 for number in range(2 * len(same))]
@@ -132,7 +127,6 @@ def test_packs(same: list[bool], protocol: int, changes: list[tuple[float, int]]
             assert all(isinstance(record.payload, bytes) for record in source.records)
 
 
-@FEW
 @given(st.lists(st.binary(max_size=30), min_size=1, max_size=4), DAMAGE)
 def test_records(payloads: list[bytes], changes: list[tuple[float, int]]) -> None:
     with TemporaryDirectory() as folder:
@@ -148,7 +142,6 @@ def test_records(payloads: list[bytes], changes: list[tuple[float, int]]) -> Non
 
 
 @pytest.mark.parametrize("count", [4, MOST_FILES + 1], ids=["files", "shards"])
-@FEW
 @given(numbers=st.lists(st.integers(0, 9), min_size=1, max_size=4), changes=DAMAGE)
 def test_image_sets(count: int, numbers: list[int], changes: list[tuple[float, int]]) -> None:
     """Damage to what holds the images: each is what was written, or is refused by name."""
@@ -170,7 +163,6 @@ def test_image_sets(count: int, numbers: list[int], changes: list[tuple[float, i
 
 
 @pytest.mark.parametrize("make", [jpeg, png])
-@FEW
 @given(changes=DAMAGE)
 def test_pictures(make: Callable[[int], bytes], changes: list[tuple[float, int]]) -> None:
     payload = damaged(make(3), changes)
@@ -185,7 +177,6 @@ def test_pictures(make: Callable[[int], bytes], changes: list[tuple[float, int]]
 PARAMS = (ROOT / "params.yaml").read_bytes()
 
 
-@FEW
 @given(DAMAGE)
 def test_params(changes: list[tuple[float, int]]) -> None:
     with TemporaryDirectory() as folder:
