@@ -3,7 +3,8 @@
     python -m docs.results.lfw plain-0 plain-1 .. > docs/results/lfw.csv
 
 A line is a row of a benchmark by one metric, with its 95 % interval; where it has a baseline, also
-the difference to that row, with the interval of paired replicates. Fractions, six decimals.
+the difference to that row, with the interval of paired replicates. Fractions, six decimals. Rows
+that an experiment has no model for are left out.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def lines(experiment: str) -> Iterator[Line]:
             continue
         cells = revision.cells(benchmark)
         for row, baselines in rows.items():
-            for metric in metrics:
+            for metric in (metric for metric in metrics if (row, metric) in cells):
                 for baseline in baselines:
                     yield _line(experiment, benchmark, row, metric, baseline, cells)
 
