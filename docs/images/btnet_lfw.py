@@ -22,10 +22,11 @@ SPREAD, DPI = 0.6, 130  # of the experiments around a setting's line
 
 def draw(figures: Figures) -> Figure:
     """A panel a metric, a line a setting, a point with its interval an experiment."""
-    names = experiments(figures, "lfw_all_pairs")
+    names = experiments(figures, "lfw_all_pairs", SETTINGS[0])
     figure = Figure(figsize=(9, 4.2), facecolor="white", layout="constrained")
     offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(names)) if len(names) > 1 else [0.0]
-    for axes, metric in zip(figure.subplots(1, len(METRICS), sharey=True), METRICS, strict=True):
+    panels = figure.subplots(1, len(METRICS), sharey=True)
+    for axes, metric in zip(panels, METRICS, strict=True):
         axes.axvline(0, color="#57616e", lw=0.8)
         for name, offset in zip(names, offsets, strict=True):
             kind, _, seed = name.partition("-")
@@ -51,7 +52,7 @@ def draw(figures: Figures) -> Figure:
         axes.set_xlabel(f"{WORDS[metric]}: branch minus upsampled trunk, points")
         axes.spines[["top", "right"]].set_visible(False)
     axes.invert_yaxis()
-    axes.legend(frameon=False, fontsize=8)
+    panels[0].legend(frameon=False, fontsize=8, loc="upper right")
     return figure
 
 

@@ -34,22 +34,20 @@ def read() -> Figures:
     return {(x.experiment, x.benchmark, x.row, x.metric, x.baseline): x for x in found}
 
 
-def experiments(figures: Figures, benchmark: str) -> list[str]:
+def experiments(figures: Figures, benchmark: str, row: str) -> list[str]:
     """Those that measured it, in the order of the file."""
-    return list(dict.fromkeys(name for name, measured, *_ in figures if measured == benchmark))
+    return list(dict.fromkeys(name for name, *cell, _, _ in figures if cell == [benchmark, row]))
 
 
 def btnet(figures: Figures) -> str:
     """Every cell: upsampled to branch, and the difference in points with its interval."""
     metrics = [("lfw_all_pairs", m) for m in VERIFICATION] + [("lfw_pairs", "accuracy")]
     rows = [["experiment", "setting", *(WORDS[m] for _, m in metrics)]]
-    for name in experiments(figures, "lfw_pairs"):
+    for name in experiments(figures, "lfw_pairs", SETTINGS[0]):
         plain = [_percent(figures[name, b, "112&112", m, ""].value) for b, m in metrics]
         rows.append([name, "112&112", *plain])
         for setting in SETTINGS:
             baseline = f"upsampled {setting}"
-            if ("lfw_pairs", setting) not in {(b, row) for n, b, row, *_ in figures if n == name}:
-                continue  # a trunk without branches
             cells = [figures[name, b, setting, m, baseline] for b, m in metrics]
             rows.append([name, setting, *(f"{_from_to(c)}<br>{_change(c)}" for c in cells)])
     return _table(rows)
@@ -60,10 +58,10 @@ def heads(figures: Figures) -> str:
     parts = []
     for benchmark, fmr in (("lfw_quality", "1e-3"), ("lfw_quality_1e2", "1e-2")):
         rows = [["experiment", "confidence", "FNMR", "20 % discarded", "pAUC", "gain, points"]]
-        for name in experiments(figures, benchmark):
+        for name in experiments(figures, benchmark, "norm"):
             for row in ("norm", "kappa"):
-                if (name, benchmark, row, "fnmr@discard=0", "") not in figures:
-                    continue  # a trunk without heads
+                if name not in experiments(figures, benchmark, row):
+                    continue
                 cells = [
                     figures[name, benchmark, row, f"{kind}@discard={x}", ""]
                     for kind, x in (("fnmr", "0"), ("fnmr", "0.2"), ("pauc", "0.2"))
@@ -78,7 +76,7 @@ def heads(figures: Figures) -> str:
     ):
         names = [*POOLINGS, "coreset", *(f"coreset minus {p}" for p in POOLINGS)]
         rows = [["experiment", "metric", *names]]
-        for name in experiments(figures, benchmark):
+        for name in experiments(figures, benchmark, "coreset"):
             for metric in VERIFICATION:
                 own = [figures[name, benchmark, p, metric, ""].value for p in POOLINGS]
                 cells = [figures[name, benchmark, "coreset", metric, p] for p in POOLINGS]
