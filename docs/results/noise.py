@@ -2,8 +2,9 @@
 
     python -m docs.results.noise
 
-runs what docs/results/noise.csv lacks (two minutes a run), and brings the table of
-docs/distributed.md up to date. It needs the aligned sets: dvc repro align.
+runs what docs/results/noise.csv lacks (two minutes a run in fp32, twenty in bf16 on a CPU without
+it), and brings the table of docs/distributed.md up to date; with `--table` the latter alone. It needs
+the aligned sets: dvc repro align.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ METRICS = {"auc": "AUC", "tar@far=1e-2": "TAR at FAR 1e-2", "tar@far=1e-3": "TAR
 KEYS = ["way", "seed"]
 
 
-def main() -> None:
+def main(table: bool) -> None:
     """Train and evaluate what the file lacks, then write the table."""
     known = read()
     done = set(known[KEYS].itertuples(index=False, name=None))
-    for seed in SEEDS:
-        for way, (processes, precision) in WAYS.items():
+    for way, (processes, precision) in WAYS.items():
+        for seed in () if table else SEEDS:
             if (way, seed) in done:
                 continue
             measured = trained(seed, processes, precision)
@@ -53,7 +54,7 @@ def main() -> None:
             with atomic_file(FILE) as scratch:
                 known.to_csv(scratch, index=False, lineterminator="\n")
     with atomic_file(DOCUMENT) as scratch:
-        scratch.write_text(filled(DOCUMENT.read_text(), NAME, table(read())))
+        scratch.write_text(filled(DOCUMENT.read_text(), NAME, rows(read())))
 
 
 def read() -> pd.DataFrame:
@@ -68,7 +69,7 @@ def trained(seed: int, processes: int, precision: str) -> dict[str, float]:
     params = read_params(ROOT / "params.yaml")
     params |= {"seed": seed, "threads": 1, "resolutions": [], "heads": []}
     params["train"]["precision"] = precision
-    params["evaluate"] |= {"settings": [ROW], "baselines": [], "bootstrap": 0}
+    params["evaluate"] |= {"settings": [ROW], "baselines": [], "bootstrap": 100}
     environment = os.environ | {"NPROC": str(processes), "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory(prefix="faceline-noise-") as scratch:
         folder = Path(scratch)
@@ -83,11 +84,11 @@ def trained(seed: int, processes: int, precision: str) -> dict[str, float]:
     return values[BENCHMARK][ROW]
 
 
-def table(measured: pd.DataFrame) -> str:
+def rows(measured: pd.DataFrame) -> str:
     """Mean and standard deviation over the seeds, and the mean paired difference to the first way
     with its 95 % interval (Student's t)."""
     lines = [["way", *(f"{name}, %" for name in METRICS.values())]]
-    values = {way: rows.set_index("seed")[list(METRICS)] for way, rows in measured.groupby("way")}
+    values = {way: own.set_index("seed")[list(METRICS)] for way, own in measured.groupby("way")}
     first = next(iter(WAYS))
     for way in (way for way in WAYS if way in values):
         own = 100 * values[way]
@@ -105,4 +106,4 @@ def table(measured: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    start(main)
+    start(main, options={"--table": {"action": "store_true"}})
