@@ -69,19 +69,23 @@ def trained(root: Path, kind: str) -> dict[str, Any]:
     return saved.load()
 
 
+def all_trained(root: Path) -> dict[str, dict[str, Any]]:
+    return {kind: trained(root, kind) for kind in KINDS}
+
+
 @pytest.fixture(scope="module")
-def root(tmp_path_factory) -> Path:
+def results(tmp_path_factory) -> dict[int, list[dict[str, dict[str, Any]]]]:
     folder = tmp_path_factory.mktemp("project")
     project(folder, {})
-    return folder
+    return on_ranks(functools.partial(all_trained, folder), tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_ranks_train_one_head(root: Path, tmp_path: Path, kind: str) -> None:
-    alone, *others = on_ranks(functools.partial(trained, root, kind), tmp_path).values()
-    for states in others:
-        for state in states:
-            for part, expected in alone[0]["modules"].items():
-                torch.testing.assert_close(state["modules"][part], expected, rtol=BOUND, atol=BOUND)
-            for metrics, expected in zip(state["history"], alone[0]["history"], strict=True):
-                assert metrics == pytest.approx(expected, rel=BOUND, abs=BOUND)
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_ranks_train_one_head(results, ranks: int, kind: str) -> None:
+    alone = results[1][0][kind]
+    for state in (of_rank[kind] for of_rank in results[ranks]):
+        for part, expected in alone["modules"].items():
+            torch.testing.assert_close(state["modules"][part], expected, rtol=BOUND, atol=BOUND)
+        for metrics, expected in zip(state["history"], alone["history"], strict=True):
+            assert metrics == pytest.approx(expected, rel=BOUND, abs=BOUND)
