@@ -12,6 +12,8 @@ from stages.core.errors import InputError
 from stages.core.files import OF_STORAGE, StorageError
 from stages.core.parent import die_with_parent
 
+OUTPUTS = ("data/", "models/", "metrics/", "plots/")  # where stages find each other's work
+MADE_BY = "`dvc repro` makes what stages make, `dvc pull` fetches it"
 OF_DVC = "DVC_STAGE"  # environment of every stage that DVC runs
 
 
@@ -25,9 +27,9 @@ def start(
         arguments: names of the positional ones.
         options: by flag, what argparse is to know of it.
 
-    An InputError ends the process with status 1 and its one line on stderr, and so does a disk
-    that is full or read-only; any other exception is a fault of this program and keeps its
-    traceback. A stage that DVC runs ends with it.
+    An InputError ends the process with status 1 and its one line on stderr, and so does a missing
+    output of another stage and a disk that is full or read-only; any other exception is a fault of
+    this program and keeps its traceback. A stage that DVC runs ends with it.
     """
     stage = main.__module__ if main.__module__ != "__main__" else package()
     parser = argparse.ArgumentParser(prog=f"python -m {stage}", description=main.__doc__)
@@ -42,6 +44,10 @@ def start(
         main(**vars(given))
     except InputError as error:
         sys.exit(f"{stage}: {error}")
+    except FileNotFoundError as fault:
+        if not str(fault.filename).startswith(OUTPUTS):
+            raise
+        sys.exit(f"{stage}: {InputError(fault.filename, 'no such file or folder', MADE_BY)}")
     except OSError as fault:
         if fault.errno not in OF_STORAGE:
             raise

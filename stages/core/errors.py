@@ -28,7 +28,9 @@ class InputError(Exception):
         self.problem = _brief(problem)
         self.remedy = remedy
         self.record = _brief(record) if isinstance(record, str) else record
-        where = self.file if record is None else f"{self.file}: {_named(self.record)}"
+        where = _brief(self.file)
+        if record is not None:
+            where += f": {_named(self.record)}"
         super().__init__(f"{where}: {self.problem}. Remedy: {remedy}.")
 
 

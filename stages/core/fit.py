@@ -217,12 +217,16 @@ class _Journal:
     def __enter__(self) -> _Journal:
         if rank() == 0:
             from dvclive import Live
+            from scmrepo.exceptions import SCMError
             from tqdm import tqdm
 
             (self.log / "plots").mkdir(parents=True, exist_ok=True)  # an output also of no epochs
-            self.live = self.stack.enter_context(
-                Live(str(self.log), dvcyaml=None, save_dvc_exp=False, report=None)
-            )
+            try:
+                live = Live(str(self.log), dvcyaml=None, save_dvc_exp=False, report=None)
+            except SCMError as fault:
+                remedy = "commit once: git add --all && git commit"
+                raise InputError(".git", f"cannot be read ({fault})", remedy) from None
+            self.live = self.stack.enter_context(live)
             bar = tqdm(total=self.steps, desc=self.name, unit="step", file=sys.stderr, disable=None)
             self.bar = self.stack.enter_context(bar)
         return self

@@ -10,6 +10,7 @@ Optional, for 1:N, comma separated with a header, template and subject first, a 
 from __future__ import annotations
 
 import re
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 import numpy as np
@@ -175,4 +176,19 @@ def _columns(
         problem = re.sub(r"^.*Row #\d+: ", "", str(fault))
         record = f"line {line[1]}" if line else None
         raise InputError(path, problem, "get the list again", record) from None
+    _refuse_hexadecimal(path, kinds, delimiter, header)
     return [columns[name].to_numpy() for name in names]
+
+
+def _refuse_hexadecimal(path: Path, kinds: list[str], delimiter: str, header: int) -> None:
+    """Arrow takes 0x10 for 16, which no list means."""
+    with open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as text:
+        if text.find(b"0x") < 0 and text.find(b"0X") < 0:
+            return
+    with open(path, "rb") as file:
+        for number, line in enumerate(file):
+            words = line.split(delimiter.encode())[: len(kinds)] if number >= header else []
+            for word, kind in zip(words, kinds, strict=False):
+                if kind != "string" and b"x" in word.lower():
+                    problem = f"{word.decode(errors='replace')!r} is no decimal number"
+                    raise InputError(path, problem, "get the list again", f"line {number + 1}")

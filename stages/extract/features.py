@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.format import write_array_header_1_0
 
+from stages.core.errors import InputError
 from stages.core.files import atomic_folder
 from stages.core.index import read_index, read_table
 from stages.core.params import read_params, section
@@ -78,8 +79,12 @@ def set_descriptors(
         descriptors: modules of stages/descriptors, with settings in `descriptors.<name>`.
         told: what a head says of the images, or its way of describing sets, for those that need it.
     """
+    if not descriptors:
+        return {}
     path = Path("data/unpack") / image_set / "tables" / "templates.parquet"
-    if not (descriptors and path.is_file()):
+    if not path.parent.is_dir():
+        raise InputError(path.parent, "no such folder", f"run the stage unpack of {image_set}")
+    if not path.is_file():
         return {}
     record = read_index(Path("data/align") / image_set / "index.parquet").record
     templates = Templates.of(read_table(path), record)

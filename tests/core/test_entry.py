@@ -30,14 +30,22 @@ def test_an_input_error_is_one_line(monkeypatch) -> None:
 
 
 def test_a_problem_as_long_as_a_file_is_not_told_in_full() -> None:
-    error = InputError("a", "x" * 10**6, "get it again", "y" * 10**6)
-    assert len(str(error)) < 3 * LONGEST
+    error = InputError("a" * 10**6, "x" * 10**6, "get it again", "y" * 10**6)
+    assert len(str(error)) < 4 * LONGEST
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
 def test_a_full_or_read_only_disk_is_one_line(monkeypatch, number: int) -> None:
     assert "x.csv: " in said(monkeypatch, OSError(number, "", "x.csv"))
     assert "Remedy: " in said(monkeypatch, OSError(number, ""))
+
+
+def test_a_missing_output_of_another_stage_is_one_line(monkeypatch) -> None:
+    line = said(
+        monkeypatch, FileNotFoundError(errno.ENOENT, "", "models/train/weights.safetensors")
+    )
+    assert "models/train/weights.safetensors: no such file" in line
+    assert "Remedy: `dvc repro` makes" in line
 
 
 def test_other_faults_are_this_programs(monkeypatch) -> None:

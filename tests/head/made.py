@@ -37,6 +37,7 @@ def project(root: Path, heads: dict[str, dict[str, Any]]) -> None:
     save_weights(folder / CENTRES, {"centres": torch.randn(len(PEOPLE), EMBEDDING)}, {})
     for stage in ("unpack", "align"):
         _images(root / "data" / stage / "faces", np.repeat(np.arange(len(PEOPLE)), PEOPLE))
+        (root / "data" / stage / "faces/tables").mkdir()
         _images(root / "data" / stage / "sets", np.full(5, -1))
     templates = {
         "record": np.array([0, 1, 2, 3, 4, 4]),
