@@ -31,7 +31,7 @@ test-numpy2: $(VENV2)/.development
 	PATH=$(CURDIR)/$(VENV2)/bin:$$PATH python -m pytest -n 2 --dist loadfile
 
 golden: $(VENV)/.development
-	GOLDEN=$(GOLDEN) python -m pytest -v -m golden
+	GOLDEN=$(GOLDEN) python -m pytest -vv -m golden
 
 bench: $(VENV)/.development
 	python -m benchmarks --write docs/performance.md
