@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from docs.results import lfw_sets, lfw_tables
+from docs.results import lfw_sets, lfw_tables, noise
 from stages.datasets import bin as packs
 from stages.datasets import ijb
+from stages.report.published import filled
 from tests.datasets.samples import jpeg, write
 
 PHOTOGRAPHS = 4
@@ -54,3 +55,8 @@ def test_both_template_sets_have_the_same_images_and_other_media(folder: Path) -
     frames = np.unique(marked["media"], return_counts=True)[1]
     assert set(frames) == {1, 1 + lfw_sets.FRAMES}
     assert set(video.tables["probes"]["template"]).isdisjoint(video.tables["galleries"]["template"])
+
+
+def test_the_table_of_processes_is_that_of_its_file() -> None:
+    text = noise.DOCUMENT.read_text()
+    assert filled(text, noise.NAME, noise.rows(noise.read())) == text, f"run python -m {noise.NAME}"
