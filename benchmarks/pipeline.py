@@ -20,7 +20,7 @@ NO_OP_FACTOR = 10  # a repro with nothing to do, over `dvc --version`
 NO_OP_OF_TRIVIAL = 1.5  # and over that of stages of the same graph that are nothing
 START_SHARE = 0.35  # start of a stage that trains nothing, over `import torch`
 SMALLEST_FACTOR = 2  # the smallest run, over its imports and the first run of trivial stages
-PER_STAGE = "at each of 38 stages DVC parses params.yaml and takes its lock, half of the time."
+PER_STAGE = "DVC parses params.yaml and takes its lock anew at every stage."
 LIGHT_STAGES = ("check", "unpack", "align", "evaluate", "report")
 SMALLEST = {
     "backbone": {"name": "iresnet", "depth": 18, "width": 0.125, "embedding": 16},

@@ -19,10 +19,6 @@ def definition(stage: dict) -> dict:
     return stage.get("do", stage)
 
 
-def is_code(dep: str) -> bool:
-    return dep.startswith("stages/") and dep.endswith(".py")
-
-
 def code_deps(stage: str) -> set[str]:
     """What a stage has in its deps beside data."""
     if stage != CHECK:
@@ -31,7 +27,7 @@ def code_deps(stage: str) -> set[str]:
 
 
 def is_code_dep(dep: str) -> bool:
-    return is_code(dep) or dep.startswith(f"{LISTS}/")
+    return dep.startswith(f"{LISTS}/") or (dep.startswith("stages/") and dep.endswith(".py"))
 
 
 def main() -> None:

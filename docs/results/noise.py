@@ -2,9 +2,9 @@
 
     python -m docs.results.noise
 
-runs what docs/results/noise.csv lacks (two minutes a run in fp32, twenty in bf16 on a CPU without
-it), and brings the table of docs/distributed.md up to date; with `--table` the latter alone. It
-needs the aligned sets: dvc repro align.
+runs what docs/results/noise.csv lacks (minutes a run; many of them in bf16 on a CPU without it),
+and brings the table of docs/distributed.md up to date; with `--table` the latter alone. It needs
+the aligned sets: dvc repro align.
 """
 
 from __future__ import annotations

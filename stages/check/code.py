@@ -2,7 +2,7 @@
 
 One stage, check, depends on every file; every other depends on its own list of hashes that check
 writes, and on the files that params.yaml names. That is as exact as a list of all files at every
-stage, and DVC, whose work grows with deps times stages, has a fifth of them to look at.
+stage, and DVC, whose work grows with deps times stages, has far fewer of them to look at.
 """
 
 from __future__ import annotations
@@ -130,9 +130,9 @@ def loaded_libraries(files: set[str]) -> set[str]:
 
 @cache
 def _loads(file: Path) -> frozenset[str]:
-    libraries = set()
     if "load(" not in file.read_text():  # spares a walk through every expression
         return frozenset()
+    libraries = set()
     for node in ast.walk(_parsed(file)):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "load":
             first = node.args[0] if node.args else None
