@@ -1,11 +1,19 @@
-"""How every comparison is taken: both sides in one process, in turns, medians."""
+"""How every comparison is taken: in turns, medians."""
 
 from __future__ import annotations
 
+import multiprocessing
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
 from statistics import median
+
+from stages.core.allocator import keep_freed_memory
+
+Task = Callable[[], object]
+REST_S = 0.3  # before a turn: threads of the last one's matrix products wait in a loop for a while
 
 
 @dataclass(frozen=True)
@@ -39,13 +47,62 @@ class Row:
         return asdict(self) | {"ratio": self.ratio}
 
 
-def alternate(*tasks: Callable[[], object], rounds: int = 5) -> list[float]:
+def alternate(*tasks: Task, rounds: int = 5) -> list[float]:
     """Median seconds of each task; tasks take turns, after one round that is not counted."""
-    seconds: list[list[float]] = [[] for _ in tasks]
-    for round_ in range(rounds + 1):
-        for task, taken in zip(tasks, seconds, strict=True):
-            start = time.perf_counter()
-            task()
-            if round_:
-                taken.append(time.perf_counter() - start)
-    return [median(taken) for taken in seconds]
+    return _medians([lambda task=task: _seconds(task) for task in tasks], rounds)
+
+
+def apart(
+    make: Callable[..., tuple[Task, ...]], *arguments: object, count: int, rounds: int = 5
+) -> list[float]:
+    """As `alternate`, each task in a process as its users start it, which waits for its turn.
+
+    Ours has the allocator of a stage, which would serve the others too in the same process.
+
+    Args:
+        make: of a module; called with `arguments` in each process, returns the tasks, ours first.
+        count: of the tasks.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        pipes = []
+        for number in range(count):
+            pipe, far = context.Pipe()
+            job = context.Process(target=_serve, args=(far, make, arguments, number), daemon=True)
+            job.start()
+            far.close()
+            stack.callback(job.join)
+            stack.callback(pipe.close)
+            pipes.append(pipe)
+        return _medians([lambda pipe=pipe: _ask(pipe) for pipe in pipes], rounds)
+
+
+def _medians(timed: list[Callable[[], float]], rounds: int) -> list[float]:
+    taken = [[one() for one in timed] for _ in range(rounds + 1)][1:]
+    return [median(seconds) for seconds in zip(*taken, strict=True)]
+
+
+def _seconds(task: Task) -> float:
+    start = time.perf_counter()
+    task()
+    return time.perf_counter() - start
+
+
+def _ask(pipe: Connection) -> float:
+    time.sleep(REST_S)
+    pipe.send(None)
+    return pipe.recv()
+
+
+def _serve(
+    pipe: Connection, make: Callable[..., tuple[Task, ...]], arguments: tuple, number: int
+) -> None:
+    if number == 0:
+        keep_freed_memory()
+    task = make(*arguments)[number]
+    try:
+        while True:
+            pipe.recv()
+            pipe.send(_seconds(task))
+    except EOFError:  # nothing more is asked
+        return

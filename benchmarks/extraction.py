@@ -1,7 +1,8 @@
 """Embeddings a second: a folded, channels-last network against the same network as trained.
 
 Ours takes the images in pieces whose maps stay in the cache, as the stage extract does by its
-parameter `batch`; theirs takes them at once.
+parameter `batch`; theirs takes them at once. Each is a process of its own, since the stage also
+keeps freed memory.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks._measure import Row, alternate
+from benchmarks._measure import Row, Task, apart
 from stages.core.params import load
 
 SIDE = 112
@@ -57,6 +58,25 @@ def rows() -> list[Row]:
 
 
 def _row(case: Case, dtype: torch.dtype) -> Row:
+    fast, plain, product = apart(_tasks, CASES.index(case), dtype, count=3)
+    gemm = 2 * GEMM_SIDE**3 / product  # FLOP/s
+    share = case.batch * case.flop / gemm / fast
+    ours, eager, _ = _tasks(CASES.index(case), dtype)
+    cosine = F.cosine_similarity(ours(), eager()).min().item()
+    note = (
+        f"{case.batch / fast:.1f} img/s, {case.batch} images, cosine at least {cosine:.6f}; "
+        "theirs: eager, no_grad, at once; "
+        f"limit: this machine's matrix product, {gemm / 1e9:.0f} GFLOP/s"
+    )
+    half = dtype == torch.bfloat16
+    target, best = (HALF_TARGET, case.half_best) if half else (case.target, case.best)
+    name = f"extraction, {case.name}{case.settings.get('depth', '')}"
+    return Row(f"{name}, bf16" if half else name, fast, plain, target, best, share, note)
+
+
+def _tasks(number: int, dtype: torch.dtype) -> tuple[Task, Task, Task]:
+    """Ours, theirs and a matrix product, for CASES[number]."""
+    case = CASES[number]
     torch.manual_seed(0)
     family, params = load("networks", case.name, case.settings, "backbone")
     images = torch.rand(case.batch, 3, SIDE, SIDE) * 2 - 1
@@ -73,19 +93,7 @@ def _row(case: Case, dtype: torch.dtype) -> Row:
     def ours() -> torch.Tensor:
         return torch.cat([folded(piece) for piece in nhwc.split(PIECE)])
 
-    fast, plain, product = alternate(ours, eager, lambda: square @ square)
-    gemm = 2 * GEMM_SIDE**3 / product  # FLOP/s
-    share = case.batch * case.flop / gemm / fast
-    cosine = F.cosine_similarity(ours(), eager()).min().item()
-    note = (
-        f"{case.batch / fast:.1f} img/s, {case.batch} images, cosine at least {cosine:.6f}; "
-        "theirs: eager, no_grad, at once; "
-        f"limit: this machine's matrix product, {gemm / 1e9:.0f} GFLOP/s"
-    )
-    half = dtype == torch.bfloat16
-    target, best = (HALF_TARGET, case.half_best) if half else (case.target, case.best)
-    name = f"extraction, {case.name}{case.settings.get('depth', '')}"
-    return Row(f"{name}, bf16" if half else name, fast, plain, target, best, share, note)
+    return ours, eager, lambda: square @ square
 
 
 def _calibrated(network: nn.Module, images: torch.Tensor) -> nn.Module:

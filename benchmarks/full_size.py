@@ -177,14 +177,14 @@ def sample(size: int) -> None:
     """One epoch of training batches, drawn and loaded as the stage train does."""
     import torch
 
+    from stages.core.allocator import keep_freed_memory
     from stages.core.contract import InputContract
     from stages.core.fit import _batches, ahead
     from stages.core.recipe import Augmentation
-    from stages.core.seeding import keep_large_blocks
     from stages.datasets._augment import draws
     from stages.datasets._training import TrainingImages
 
-    keep_large_blocks()
+    keep_freed_memory()
     torch.set_num_threads(1)
     images, how = TrainingImages(Path("data/align") / NAME, THREADS), Augmentation(flip=0.5)
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks._measure import Row, alternate
-from stages.core.seeding import keep_large_blocks
+from stages.core.allocator import keep_freed_memory
 from stages.losses import arcface
 from stages.losses._classifier import Classifier
 
@@ -25,7 +25,7 @@ TOLERANCE = 1e-12
 
 
 def rows() -> list[Row]:
-    keep_large_blocks()  # as a training process does
+    keep_freed_memory()  # as a training process does
     _require_equal_gradients(classes=1_000)
     return [_row(*case) for case in CASES]
 

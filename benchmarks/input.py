@@ -21,10 +21,10 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks._measure import Row, alternate
+from stages.core.allocator import keep_freed_memory
 from stages.core.contract import InputContract
 from stages.core.fit import ahead
 from stages.core.recipe import Augmentation
-from stages.core.seeding import keep_large_blocks
 from stages.datasets._augment import draws
 from stages.datasets._store import ImageSetWriter, ImageStore
 from stages.datasets._training import SIDE, TrainingImages
@@ -43,7 +43,7 @@ ROUNDS = 5
 def rows() -> list[Row]:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    keep_large_blocks()  # as a training does
+    keep_freed_memory()  # as a training does
     with tempfile.TemporaryDirectory() as folder:
         _write(Path(folder))
         compared = [_compare(Path(folder), workers) for workers in WORKERS]

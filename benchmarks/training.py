@@ -3,6 +3,7 @@
 Theirs is the published trainers' loop on the same network: contiguous images, a head that
 normalises, multiplies and adds its margin by a one-hot, clip_grad_norm_, torch's SGD. Ours is what
 the stage train does with a batch: channels last, its own head, and autocast in the rows of bf16.
+Each is a process of its own, since the stage also keeps freed memory.
 """
 
 from __future__ import annotations
@@ -17,12 +18,11 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks._measure import Row, alternate
+from benchmarks._measure import Row, Task, apart
 from benchmarks.head import plain
 from stages.core.gradients import Descent
 from stages.core.optim import build_optimizer
 from stages.core.recipe import Recipe
-from stages.core.seeding import keep_large_blocks
 from stages.losses import arcface
 from stages.losses._classifier import Classifier
 from stages.networks import iresnet, mobilefacenet
@@ -64,7 +64,6 @@ CASES = (
 
 
 def rows() -> list[Row]:
-    keep_large_blocks()  # as a training does
     return [row for case in CASES for row in _compare(case)]
 
 
@@ -78,28 +77,34 @@ def _compare(case: Case) -> list[Row]:
 
 
 def _row(case: Case, precision: str, batch: int, aim: tuple[float, float], note: str) -> Row:
-    torch.manual_seed(0)
-    network = case.build().train()
-    images = torch.rand(batch, 3, SIDE, SIDE) * 2 - 1
-    labels = torch.randint(CLASSES, (batch,))
-    ours = _ours(copy.deepcopy(network), images, labels, precision == "bf16")
-    theirs = _theirs(network, images, labels)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(images)
+        case.build().train()(torch.rand(batch, 3, SIDE, SIDE))
     flop = 3 * counter.get_total_flops()  # backward multiplies twice, by weights and by maps
-    square = torch.rand(GEMM_SIDE, GEMM_SIDE)
-    ours_s, theirs_s, gemm_s = alternate(ours, theirs, lambda: square @ square, rounds=ROUNDS)
+    half, number = precision == "bf16", CASES.index(case)
+    ours_s, theirs_s, gemm_s = apart(_tasks, number, batch, half, count=3, rounds=ROUNDS)
     limit = flop * gemm_s / (2 * GEMM_SIDE**3)
     note = f"{batch / ours_s:.1f} img/s, batch {batch}; theirs: eager fp32{note}"
     name = f"training step, {case.name}, {precision}"
     note += "; limit: fp32 matrix product"
-    cause = EMULATION if precision == "bf16" and not _has_bf16() else CONVOLUTIONS
+    cause = EMULATION if half and not _has_bf16() else CONVOLUTIONS
     return Row(name, ours_s, theirs_s, *aim, limit / ours_s, note, cause)
 
 
-def _ours(
-    network: nn.Module, images: torch.Tensor, labels: torch.Tensor, half: bool
-) -> Callable[[], None]:
+def _tasks(number: int, batch: int, half: bool) -> tuple[Task, Task, Task]:
+    """Ours, theirs and a matrix product, for CASES[number]."""
+    torch.manual_seed(0)
+    network = CASES[number].build().train()
+    images = torch.rand(batch, 3, SIDE, SIDE) * 2 - 1
+    labels = torch.randint(CLASSES, (batch,))
+    square = torch.rand(GEMM_SIDE, GEMM_SIDE)
+    return (
+        _ours(copy.deepcopy(network), images, labels, half),
+        _theirs(network, images, labels),
+        lambda: square @ square,
+    )
+
+
+def _ours(network: nn.Module, images: torch.Tensor, labels: torch.Tensor, half: bool) -> Task:
     network.to(memory_format=torch.channels_last)
     classifier = Classifier(EMBEDDING, CLASSES, arcface.build(arcface.Params()))
     modules = {"network": network, "classifier": classifier}
@@ -117,7 +122,7 @@ def _ours(
     return step
 
 
-def _theirs(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Callable[[], None]:
+def _theirs(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Task:
     centres = nn.Parameter(torch.randn(CLASSES, EMBEDDING) * CENTRE_STD)
     optimizer = torch.optim.SGD(
         [*network.parameters(), centres], RECIPE.lr, RECIPE.momentum, weight_decay=5e-4

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from stages.core.allocator import keep_freed_memory
 from stages.core.errors import InputError
 from stages.core.files import OF_STORAGE, StorageError
 from stages.core.parent import die_with_parent
@@ -40,6 +41,7 @@ def start(
     given = parser.parse_args()
     if OF_DVC in os.environ:
         die_with_parent()
+    keep_freed_memory()
     try:
         main(**vars(given))
     except InputError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 from datetime import timedelta
@@ -10,23 +9,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of glibc's mallopt
-LARGEST_THRESHOLD = 32 << 20  # bytes; glibc accepts no more
-KEPT_AT_MOST = 1 << 30  # bytes
-
-
-def keep_large_blocks() -> None:
-    """Have malloc keep freed blocks of up to 32 MiB, which activations are, for the next step.
-
-    By default each goes back to the kernel, whose zeroed pages cost a sixth of a training step.
-    """
-    try:
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_THRESHOLD)
-        libc.mallopt(M_TRIM_THRESHOLD, KEPT_AT_MOST)
-    except (OSError, AttributeError):  # another C library than glibc: nothing is lost but time
-        return
 
 
 def prepare(seed: int, threads: int, device: str = "auto") -> torch.device:
@@ -36,7 +18,6 @@ def prepare(seed: int, threads: int, device: str = "auto") -> torch.device:
     A process that torchrun started joins the others, on a CUDA device of its own if there is one.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    keep_large_blocks()
     import torch
 
     torch.set_num_threads(threads)

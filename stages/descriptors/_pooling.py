@@ -45,10 +45,12 @@ class Templates:
         row_of[record] = np.arange(len(record))
         image = row_of[table["record"]]
         found = image >= 0
+        if found.all():
+            found = slice(None)  # copies nothing
         return cls(
-            ids.astype(np.int64),
+            ids.astype(np.int64, copy=False),
             image[found],
-            template[found].astype(np.int64),
+            template[found].astype(np.int64, copy=False),
             np.asarray(table["media"], np.int64)[found],
             np.asarray(table["score"], np.float32)[found],
         )
