@@ -7,20 +7,27 @@ keeps freed memory.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from benchmarks._measure import Row, Task, apart
+from benchmarks.training import EMULATION, NO_BF16, has_bf16
 from stages.core.params import load
+from stages.datasets._store import ImageStore
+from stages.extract.images import for_inference
+from stages.extract.params import Params
+from stages.networks._files import load_trunk
 
 SIDE = 112
 GEMM_SIDE = 2048
 PIECE = 8  # images
 HALF_TARGET = 4.5  # in bfloat16, where the processor multiplies such numbers
-BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")  # where a processor has that
+TRAINED, FACES = Path("models/train"), Path("data/align/orl_templates")  # of this pipeline
 
 
 class Case(NamedTuple):
@@ -50,11 +57,8 @@ CASES = (
 
 
 def rows() -> list[Row]:
-    capabilities = torch.cpu.get_capabilities()
-    dtypes = [torch.float32]
-    if any(capabilities.get(name) for name in BFLOAT16):
-        dtypes.append(torch.bfloat16)
-    return [_row(case, dtype) for case in CASES for dtype in dtypes]
+    dtypes = [torch.float32] + [torch.bfloat16] * has_bf16()
+    return [*(_row(case, dtype) for case in CASES for dtype in dtypes), _trained_row()]
 
 
 def _row(case: Case, dtype: torch.dtype) -> Row:
@@ -94,6 +98,38 @@ def _tasks(number: int, dtype: torch.dtype) -> tuple[Task, Task, Task]:
         return torch.cat([folded(piece) for piece in nhwc.split(PIECE)])
 
     return ours, eager, lambda: square @ square
+
+
+def _trained_row() -> Row:
+    """Trained weights on faces they have never seen, in bfloat16."""
+    fast, plain = apart(_trained_tasks, count=2, rounds=2)
+    ours, eager = _trained_tasks()
+    cosines = F.cosine_similarity(ours(), eager())
+    note = (
+        f"{len(cosines) / fast:.1f} img/s, {len(cosines)} unseen faces by the trunk of "
+        f"{TRAINED}, cosine at least {cosines.min().item():.5f}, {cosines.mean().item():.6f} on "
+        f"average; theirs: eager fp32{'' if has_bf16() else '; ' + NO_BF16}"
+    )
+    cause = "" if has_bf16() else EMULATION
+    return Row("extraction, trained, bf16", fast, plain, HALF_TARGET, None, None, note, cause)
+
+
+def _trained_tasks() -> tuple[Task, Task]:
+    trunk, store = load_trunk(TRAINED), ImageStore(FACES)
+    pixels = np.stack([store.image(row) for row in range(len(store.index))])
+    images = trunk.contract.normalise(torch.from_numpy(pixels))
+    network = for_inference(trunk, Params(precision="bf16"), torch.device("cpu"))
+    nhwc = images.contiguous(memory_format=torch.channels_last)
+
+    @torch.no_grad()
+    def eager() -> torch.Tensor:
+        return trunk.network(images)
+
+    @torch.inference_mode()
+    def ours() -> torch.Tensor:
+        return torch.cat([network(piece) for piece in nhwc.split(PIECE)])
+
+    return ours, eager
 
 
 def _calibrated(network: nn.Module, images: torch.Tensor) -> nn.Module:

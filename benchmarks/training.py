@@ -33,6 +33,7 @@ RECIPE = Recipe(epochs=1, batch=32, lr=0.1, clip=5.0)
 ROUNDS = 2
 GEMM_SIDE = 2048
 EMULATED_BATCH = 2  # where bf16 is emulated, which is slow
+NO_BF16 = "this processor has no bf16 instructions"
 EMULATION = "the processor has no bf16 instructions, and float32 does the work."
 CONVOLUTIONS = "convolutions and their gradients, the same on both sides, are nearly all of a step."
 BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "avx_ne_convert")
@@ -68,11 +69,11 @@ def rows() -> list[Row]:
 
 
 def _compare(case: Case) -> list[Row]:
-    has_bf16 = _has_bf16()
-    emulated = "" if has_bf16 else "; this processor has no bf16 instructions"
+    real = has_bf16()
+    emulated = "" if real else f"; {NO_BF16}"
     return [
         _row(case, "fp32", case.batch, case.fp32, ""),
-        _row(case, "bf16", case.batch if has_bf16 else EMULATED_BATCH, case.bf16, emulated),
+        _row(case, "bf16", case.batch if real else EMULATED_BATCH, case.bf16, emulated),
     ]
 
 
@@ -86,7 +87,7 @@ def _row(case: Case, precision: str, batch: int, aim: tuple[float, float], note:
     note = f"{batch / ours_s:.1f} img/s, batch {batch}; theirs: eager fp32{note}"
     name = f"training step, {case.name}, {precision}"
     note += "; limit: fp32 matrix product"
-    cause = EMULATION if half and not _has_bf16() else CONVOLUTIONS
+    cause = EMULATION if half and not has_bf16() else CONVOLUTIONS
     return Row(name, ours_s, theirs_s, *aim, limit / ours_s, note, cause)
 
 
@@ -137,6 +138,7 @@ def _theirs(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> T
     return step
 
 
-def _has_bf16() -> bool:
+def has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 numbers."""
     flags = Path("/proc/cpuinfo").read_text().split()
     return any(name in flags for name in BF16_INSTRUCTIONS)

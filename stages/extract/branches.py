@@ -12,7 +12,7 @@ from stages.core.files import atomic_folder
 from stages.core.seeding import prepare
 from stages.descriptors import mean, norm
 from stages.extract.features import write_batches
-from stages.extract.images import Images, embed
+from stages.extract.images import Images, embed, for_inference
 from stages.extract.job import Job
 from stages.networks._files import Loaded, load_branch, load_trunk, require_trunk
 from stages.networks._staged import Trunk
@@ -22,7 +22,7 @@ def extract(job: Job) -> None:
     """Write `branches/branch_<r>` and `branches/upsampled_<r>` for every resolution r."""
     device = prepare(job.seed, job.threads, job.device)
     trunk = load_trunk(job.trunk)
-    network = trunk.family.fold(trunk.network).to(device)
+    network = for_inference(trunk, job.settings, device)
     images = Images(job.image_set, job.settings, trunk.contract, device)
     with atomic_folder(job.output) as folder:
         for side in job.resolutions:
@@ -39,7 +39,7 @@ def _through_branch(
     stored = Path("models/distill") / str(side)
     branch: Loaded = load_branch(stored)
     require_trunk(stored, branch.header, job.trunk)
-    front = branch.family.fold(branch.network).to(device)
+    front = for_inference(branch, job.settings, device)
     if isinstance(branch.network, Trunk):
         return embed(images.batches(side), front)
     return embed(images.batches(side), lambda batch: network.resume(front(batch), front.depth))

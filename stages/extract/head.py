@@ -15,7 +15,7 @@ from stages.core.seeding import prepare
 from stages.core.weights import load_weights
 from stages.descriptors import coreset, kappa, precision
 from stages.extract.features import set_descriptors, write_features
-from stages.extract.images import FULL, Images
+from stages.extract.images import FULL, Images, for_inference
 from stages.extract.job import Job
 from stages.networks._files import WEIGHTS, load_trunk, require_trunk
 
@@ -54,11 +54,11 @@ def _confidences(
 ) -> dict[str, np.ndarray]:
     """Every confidence of the images, and of their copies those that are one number an image."""
     trunk = load_trunk(job.trunk)
-    network = trunk.family.fold(trunk.network).to(device)
+    network = for_inference(trunk, job.settings, device)
     images = Images(job.image_set, job.settings, trunk.contract, device)
 
     def told(batches: Iterator[Tensor]) -> dict[str, np.ndarray]:
-        logs = torch.cat([head(network.body(batch)).float().cpu() for batch in batches])
+        logs = torch.cat([head(network.body(batch).float()).cpu() for batch in batches])
         return {name: value.numpy() for name, value in heads.confidences(logs).items()}
 
     arrays = told(images.batches(FULL))

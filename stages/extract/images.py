@@ -15,8 +15,11 @@ from stages.core.contract import InputContract
 from stages.datasets._resize import down_up, resize
 from stages.datasets._store import ImageStore
 from stages.extract.params import Params
+from stages.networks._files import Loaded
+from stages.networks._staged import Staged
 
 FULL = 112  # side of the trunk's images, pixels
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Images:
@@ -48,6 +51,11 @@ class Images:
         if not degraded:
             return resize(image, side, self.settings.resampler)
         return down_up(resize(image, FULL, self.settings.resampler), side, self.settings.resampler)
+
+
+def for_inference(model: Loaded, settings: Params, device: torch.device) -> Staged:
+    """Its network with BatchNorms folded, of the wanted precision, on the device."""
+    return model.family.fold(model.network, DTYPES[settings.precision]).to(device)
 
 
 @torch.inference_mode()

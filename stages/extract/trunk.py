@@ -5,7 +5,7 @@ from __future__ import annotations
 from stages.core.seeding import prepare
 from stages.descriptors import mean, norm
 from stages.extract.features import write_batches
-from stages.extract.images import FULL, Images, embed
+from stages.extract.images import FULL, Images, embed, for_inference
 from stages.extract.job import Job
 from stages.networks._files import load_trunk
 
@@ -14,7 +14,7 @@ def extract(job: Job) -> None:
     """Write `trunk`: embeddings, norms, descriptors by mean and by norm."""
     device = prepare(job.seed, job.threads, job.device)
     trunk = load_trunk(job.trunk)
-    network = trunk.family.fold(trunk.network).to(device)
+    network = for_inference(trunk, job.settings, device)
     images = Images(job.image_set, job.settings, trunk.contract, device)
     embedded = embed(images.batches(FULL), network)
     write_batches(job.output, job.image_set, len(images.store), embedded, mean, norm)
