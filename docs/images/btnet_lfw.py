@@ -15,7 +15,7 @@ from docs.results.lfw_tables import WORDS, Figures, experiments, read
 
 PICTURE = Path(__file__).with_name("btnet_lfw.png")
 METRICS = ("auc", "tar@far=1e-2")
-COLOURS = {"plain": "#b3541e", "res": "#1f6f8b", "mag": "#6d597a"}
+COLOURS = {"plain": "#b3541e", "long": "#7a8b3c", "res": "#1f6f8b", "mag": "#6d597a"}
 MARKS = "osD^"
 SPREAD, DPI = 0.6, 130  # of the experiments around a setting's line
 
