@@ -1,4 +1,7 @@
-"""Classifier of a training batch, forward and backward, against a plainly written ArcFace head."""
+"""Classifier of a training batch, forward and backward, against a plainly written ArcFace head.
+
+Each is a process of its own, since the stage also keeps freed memory.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks._measure import Row, alternate
-from stages.core.allocator import keep_freed_memory
+from benchmarks._measure import Row, Task, apart
 from stages.losses import arcface
 from stages.losses._classifier import Classifier
 
@@ -25,7 +27,6 @@ TOLERANCE = 1e-12
 
 
 def rows() -> list[Row]:
-    keep_freed_memory()  # as a training process does
     _require_equal_gradients(classes=1_000)
     return [_row(*case) for case in CASES]
 
@@ -75,6 +76,16 @@ def _peak_kb() -> int:
 
 
 def _row(classes: int, target: float, best: float) -> Row:
+    ours, theirs, least = apart(_tasks, classes, count=3)
+    memory = [_peak_mb_of_fresh_process(side, classes) for side in ("ours", "theirs")]
+    note = f"batch {BATCH}; limit: its three products; adds {memory[0]:.0f} MB"
+    if memory[1] > 0:
+        note += f", {memory[0] / memory[1]:.2f} of theirs (target {MEMORY_TARGET:g})"
+    return Row(f"head fwd+bwd, {classes:,}", ours, theirs, target, best, least / ours, note)
+
+
+def _tasks(classes: int) -> tuple[Task, Task, Task]:
+    """Ours, theirs, and the three products."""
     head = Head(classes)
     gradient = torch.randn(BATCH, classes)
     x, centres = head.x.detach(), head.centres.detach()
@@ -82,12 +93,7 @@ def _row(classes: int, target: float, best: float) -> Row:
     def limit() -> None:
         _ = x @ centres.t(), gradient @ centres, gradient.t() @ x
 
-    ours, theirs, least = alternate(head.ours, head.theirs, limit)
-    memory = [_peak_mb_of_fresh_process(side, classes) for side in ("ours", "theirs")]
-    note = f"batch {BATCH}; limit: its three products; adds {memory[0]:.0f} MB"
-    if memory[1] > 0:
-        note += f", {memory[0] / memory[1]:.2f} of theirs (target {MEMORY_TARGET:g})"
-    return Row(f"head fwd+bwd, {classes:,}", ours, theirs, target, best, least / ours, note)
+    return head.ours, head.theirs, limit
 
 
 def _peak_mb_of_fresh_process(side: str, classes: int) -> float:

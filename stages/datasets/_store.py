@@ -23,7 +23,8 @@ from stages.datasets._zip import ZipShard
 MOST_FILES = 500  # images kept as files of their own
 SHARD_IMAGES = 5_000  # in a shard, at least
 MOST_SHARDS = 90  # with index and lists a set is of 100 files; more only past 4 GiB a shard
-RESIDENT = 1 << 28  # bytes read from shards until their pages leave the process
+RESIDENT = 1 << 28  # bytes of shards in memory until their pages leave the process
+AROUND = 1 << 16  # bytes that Linux maps about one that is read
 INDEX = "index.parquet"
 NUMBERS = ("offset", "length", "label", "width", "height", "record")  # columns of the index
 TEXTS = ("path", "sha1", "source")
@@ -201,7 +202,7 @@ class ImageStore:
         if hashlib.sha1(data).hexdigest() != self.index.sha1[row]:
             problem = "its bytes are not those that were written"
             raise InputError(self.folder / path, problem, AGAIN, self.index.source[row])
-        self._resident += length
+        self._resident += length + AROUND
         if self._resident > RESIDENT:
             self._release()
         return data

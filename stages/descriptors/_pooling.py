@@ -106,14 +106,16 @@ def weighted_sums(
     import torch
     from torch.nn.functional import embedding_bag
 
-    order = np.argsort(group, kind="stable")
-    starts = np.searchsorted(group[order], np.arange(groups))
+    if np.any(group[1:] < group[:-1]):
+        order = np.argsort(group, kind="stable")
+        row, group, weight = row[order], group[order], weight[order]
+    counts = np.bincount(group, minlength=groups)
     sums = embedding_bag(
-        torch.from_numpy(np.ascontiguousarray(row[order], np.int64)),
+        torch.from_numpy(np.ascontiguousarray(row, np.int64)),
         _tensor(vectors),
-        torch.from_numpy(starts.astype(np.int64)),
+        torch.from_numpy(np.cumsum(counts) - counts),
         mode="sum",
-        per_sample_weights=torch.from_numpy(weight[order].astype(np.float32)),
+        per_sample_weights=torch.from_numpy(weight.astype(np.float32)),
     )
     return sums.numpy()
 
