@@ -8,11 +8,15 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from statistics import median
 
 from stages.core.allocator import keep_freed_memory
 
 Task = Callable[[], object]
+NO_BF16 = "this processor has no bf16 instructions"
+EMULATION = "the processor has no bf16 instructions, and float32 does the work."
+BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "avx_ne_convert")
 REST_S = 0.3  # before a turn: threads of the last one's matrix products wait in a loop for a while
 
 
@@ -106,3 +110,9 @@ def _serve(
             pipe.send(_seconds(task))
     except EOFError:  # nothing more is asked
         return
+
+
+def has_bf16() -> bool:
+    """Whether the processor multiplies bfloat16 numbers."""
+    flags = Path("/proc/cpuinfo").read_text().split()
+    return any(name in flags for name in BF16_INSTRUCTIONS)

@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from benchmarks._measure import Row, Task, apart
-from benchmarks.training import EMULATION, NO_BF16, has_bf16
+from benchmarks._measure import EMULATION, NO_BF16, Row, Task, apart, has_bf16
 from stages.core.params import load
 from stages.datasets._store import ImageStore
 from stages.extract.images import for_inference
@@ -85,19 +84,8 @@ def _tasks(number: int, dtype: torch.dtype) -> tuple[Task, Task, Task]:
     family, params = load("networks", case.name, case.settings, "backbone")
     images = torch.rand(case.batch, 3, SIDE, SIDE) * 2 - 1
     network = _calibrated(family.build(params), images)
-    folded = family.fold(network, dtype)
-    nhwc = images.contiguous(memory_format=torch.channels_last)
     square = torch.rand(GEMM_SIDE, GEMM_SIDE).to(dtype)
-
-    @torch.no_grad()
-    def eager() -> torch.Tensor:
-        return network(images)
-
-    @torch.inference_mode()
-    def ours() -> torch.Tensor:
-        return torch.cat([folded(piece) for piece in nhwc.split(PIECE)])
-
-    return ours, eager, lambda: square @ square
+    return *_both(family.fold(network, dtype), network, images), lambda: square @ square
 
 
 def _trained_row() -> Row:
@@ -116,18 +104,23 @@ def _trained_row() -> Row:
 
 def _trained_tasks() -> tuple[Task, Task]:
     trunk, store = load_trunk(TRAINED), ImageStore(FACES)
-    pixels = np.stack([store.image(row) for row in range(len(store.index))])
+    pixels = store.images(np.arange(len(store)))
     images = trunk.contract.normalise(torch.from_numpy(pixels))
-    network = for_inference(trunk, Params(precision="bf16"), torch.device("cpu"))
-    nhwc = images.contiguous(memory_format=torch.channels_last)
+    folded = for_inference(trunk, Params(precision="bf16"), torch.device("cpu"))
+    return _both(folded, trunk.network, images)
 
-    @torch.no_grad()
-    def eager() -> torch.Tensor:
-        return trunk.network(images)
+
+def _both(folded: nn.Module, network: nn.Module, images: torch.Tensor) -> tuple[Task, Task]:
+    """Ours and theirs."""
+    nhwc = images.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def ours() -> torch.Tensor:
-        return torch.cat([network(piece) for piece in nhwc.split(PIECE)])
+        return torch.cat([folded(piece) for piece in nhwc.split(PIECE)])
+
+    @torch.no_grad()
+    def eager() -> torch.Tensor:
+        return network(images)
 
     return ours, eager
 

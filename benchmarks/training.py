@@ -11,14 +11,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks._measure import Row, Task, apart
+from benchmarks._measure import EMULATION, NO_BF16, Row, Task, apart, has_bf16
 from benchmarks.head import plain
 from stages.core.gradients import Descent
 from stages.core.optim import build_optimizer
@@ -33,10 +32,7 @@ RECIPE = Recipe(epochs=1, batch=32, lr=0.1, clip=5.0)
 ROUNDS = 2
 GEMM_SIDE = 2048
 EMULATED_BATCH = 2  # where bf16 is emulated, which is slow
-NO_BF16 = "this processor has no bf16 instructions"
-EMULATION = "the processor has no bf16 instructions, and float32 does the work."
 CONVOLUTIONS = "convolutions and their gradients, the same on both sides, are nearly all of a step."
-BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "avx_ne_convert")
 
 
 def _iresnet(depth: int) -> nn.Module:
@@ -136,9 +132,3 @@ def _theirs(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> T
         optimizer.step()
 
     return step
-
-
-def has_bf16() -> bool:
-    """Whether the processor multiplies bfloat16 numbers."""
-    flags = Path("/proc/cpuinfo").read_text().split()
-    return any(name in flags for name in BF16_INSTRUCTIONS)

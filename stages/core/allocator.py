@@ -10,8 +10,8 @@ def keep_freed_memory() -> None:
     """Have malloc keep what is freed for the next array of this process.
 
     By default every array of more than 32 MiB is a map of its own, which goes back to the kernel
-    as soon as it is freed, and the zeroed pages of the next one take time: up to a quarter of a
-    training step (`make bench`). The process keeps its peak of memory to its end instead.
+    as soon as it is freed, and zeroing the pages of the next one takes time. The process keeps its
+    peak of memory to its end instead.
     """
     import ctypes
 

@@ -32,6 +32,7 @@ from stages.protocols._bootstrap import (
     resampled_roc,
     weighted_share,
 )
+from stages.protocols._edc import REJECTED, edc, heights, last_step, rejection_curve, tie_groups
 from stages.protocols._result import Measure, Result, marked, measure
 from stages.protocols._roc import MOST_POINTS, ROUNDING, Scores
 from stages.protocols._rows import Read, Rows
@@ -39,7 +40,6 @@ from stages.protocols._subjects import image_subjects, linked_people
 from stages.protocols._tables import Tables
 from stages.protocols._vectors import by_blocks, positions, unit
 
-REJECTED = np.arange(0, 1, 0.05)  # shares of the pairs, of MagFace's curve
 MAGFACE_FMR = 1e-3
 QUOTED = (0.0, 0.2)
 Discarder = Callable[[np.ndarray], tuple[dict[str, Measure], dict[str, np.ndarray]]]
@@ -265,16 +265,16 @@ def _discarding(
     at_a_time = max(1, CELLS_AT_A_TIME // len(own))
     weights = resampling.weights(drawn.number)
     samples = [
-        _heights(*edc(missed[order], weights[k : k + at_a_time, person], starts), x)
+        heights(*edc(missed[order], weights[k : k + at_a_time, person], starts), x)
         for k in range(0, len(weights), at_a_time)
     ]
     before, after, mean = np.concatenate(samples, axis=1)
-    value_before, value_after, value_mean = _heights(share, fnmr, x)[:, 0].tolist()
+    value_before, value_after, value_mean = heights(share, fnmr, x)[:, 0].tolist()
     alarms, effective = params.fmr * trials.impostors, effective_count(own, trials.person)
     note = f"threshold fixed at FMR {params.fmr:g} of {trials.impostors} impostor pairs"
     measures = {}
     for at, value, redrawn in ((0.0, value_before, before), (x, value_after, after)):
-        kept = len(own) - starts[_last(share[0], at)]
+        kept = len(own) - starts[last_step(share[0], at)]
         measures[f"fnmr@discard={at:g}"] = measure(
             value,
             redrawn,
@@ -302,53 +302,6 @@ def _discarding(
     )
     shown = np.unique(np.linspace(0, len(starts) - 1, MOST_POINTS).round().astype(int))
     return measures, {"discard": share[0, shown], "fnmr": fnmr[0, shown]}
-
-
-def _heights(share: np.ndarray, fnmr: np.ndarray, x: float) -> np.ndarray:
-    """Of each curve its height at 0 and at x, and the mean between them: [3, curves]."""
-    return np.stack([height(share, fnmr, 0.0), height(share, fnmr, x), mean_height(share, fnmr, x)])
-
-
-def tie_groups(trust: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs from the least trusted on, and where each group of equally trusted ones begins."""
-    order = np.argsort(trust, kind="stable")
-    rising = trust[order]
-    return order, np.flatnonzero(np.append(True, rising[1:] != rising[:-1]))
-
-
-def edc(
-    missed: np.ndarray, weights: np.ndarray, starts: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Share discarded and FNMR of what remains, as groups of equal trust go one by one.
-
-    Args:
-        missed: bool [n], of genuine pairs from the least trusted on.
-        weights: how often each pair counts, [curves, n].
-        starts: of the groups, as `tie_groups` gives them.
-
-    Returns:
-        Two float [curves, groups]; FNMR is 0 where no weight remains.
-    """
-    last = np.cumsum(weights[:, ::-1], axis=1, dtype=np.float64)[:, ::-1][:, starts]
-    wrong = np.cumsum((weights * missed)[:, ::-1], axis=1, dtype=np.float64)[:, ::-1][:, starts]
-    total = last[:, :1]
-    return 1 - last / total, wrong / np.where(last > 0, last, 1)
-
-
-def _last(share: np.ndarray, x: float) -> int:
-    """The last step at which no more than the share x is discarded."""
-    return int(np.searchsorted(share, x + ROUNDING, side="right")) - 1
-
-
-def height(share: np.ndarray, fnmr: np.ndarray, x: float) -> np.ndarray:
-    """FNMR of each curve where at most the share x is discarded."""
-    return np.array([line[_last(at, x)] for at, line in zip(share, fnmr, strict=True)])
-
-
-def mean_height(share: np.ndarray, fnmr: np.ndarray, x: float) -> np.ndarray:
-    """Area under the steps of each curve from 0 to x, over x."""
-    edges = np.append(share, np.ones((len(share), 1)), axis=1).clip(max=x)
-    return np.sum(np.diff(edges, axis=1) * fnmr, axis=1) / x
 
 
 def _magface(
@@ -382,24 +335,3 @@ def _magface(
         )
     known = np.isfinite(fnmr)
     return measures, {"discard": REJECTED[known], "fnmr": fnmr[known]}
-
-
-def rejection_curve(
-    scores: np.ndarray, same: np.ndarray, confidence: np.ndarray
-) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """MagFace's curve: FNMR after each share REJECTED of all pairs, least trusted first, is gone.
-
-    Returns:
-        FNMR, NaN where MagFace's threshold is not defined, [20]; the pairs that remain, a list; and
-        the score that an accepted pair exceeds, [20].
-    """
-    order = np.argsort(confidence, kind="stable")
-    fnmr, limit = np.full((2, len(REJECTED)), np.nan)
-    kept = [order[int(share * len(order)) :] for share in REJECTED]
-    for k, some in enumerate(kept):
-        own, others = scores[some][same[some]], np.sort(scores[some][~same[some]])[::-1]
-        last = len(others) - 1
-        if len(own) and last // 100 > 0:  # last / 10 / 10 / 10, rounded down, unless 0 comes first
-            limit[k] = others[last // 1000]
-            fnmr[k] = np.mean(own <= limit[k])
-    return fnmr, kept, limit

@@ -1,4 +1,4 @@
-"""bf16 embeds as fp32 does, but for its rounding, through trunk, branch and a head's map."""
+"""bf16 embeds as fp32 does, but for its rounding, through trunk and branch."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -81,15 +83,36 @@ def test_training_again_gives_the_same_bytes_and_features(name) -> None:
         np.testing.assert_allclose(arrays["fused_sigma2"][1], arrays["sigma2"][4])
 
 
-def test_sets_may_come_from_images() -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params["head"]["coreset"] |= {"source": "images", "epochs": 1}
+@contextmanager
+def changed(section: str, **settings) -> Iterator[None]:
+    """params.yaml with other settings in a section."""
+    text = Path("params.yaml").read_text()
+    part = params = yaml.safe_load(text)
+    for key in section.split("."):
+        part = part[key]
+    part |= settings
     Path("params.yaml").write_text(yaml.safe_dump(params))
     try:
-        main("coreset")
+        yield
     finally:
-        params["head"]["coreset"] = HEADS["coreset"]
-        Path("params.yaml").write_text(yaml.safe_dump(params))
+        Path("params.yaml").write_text(text)
+
+
+def test_a_head_says_in_bf16_what_it_says_in_fp32() -> None:
+    main("scf")
+    extract("head_scf", "sets")
+    file = Path("data/features/sets/head_scf/kappa.npy")
+    exact = np.load(file)
+    with changed("extract", precision="bf16"):
+        extract("head_scf", "sets")
+    rounded = np.load(file)
+    assert not np.array_equal(rounded, exact)
+    np.testing.assert_allclose(rounded, exact, rtol=0.02)
+
+
+def test_sets_may_come_from_images() -> None:
+    with changed("head.coreset", source="images", epochs=1):
+        main("coreset")
     _, header = load_weights(Path("models/head/coreset/weights.safetensors"))
     assert header["settings"]["source"] == "images"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.protocols import pairs, quality
+from stages.protocols import _edc, pairs
 from tests.goldens import golden
 
 
@@ -143,8 +143,8 @@ def magface(data, tag: str) -> int:
     distance = pairs.angle(first, second)
     np.testing.assert_allclose(distance, data[tag + "dist_raw"], atol=1e-7)
     lower = np.minimum(np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1))
-    np.testing.assert_allclose(quality.REJECTED, data[tag + "reject_ratio"], atol=1e-12)
-    fnmr, _, _ = quality.rejection_curve(-distance, same, lower)
+    np.testing.assert_allclose(_edc.REJECTED, data[tag + "reject_ratio"], atol=1e-12)
+    fnmr, _, _ = _edc.rejection_curve(-distance, same, lower)
     recorded = data[tag + "fnmr_at_1e3"]
     np.testing.assert_allclose(fnmr[: len(recorded)], recorded, atol=1e-12)
     assert np.isnan(fnmr[len(recorded) :]).all()

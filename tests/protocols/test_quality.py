@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.protocols import _vectors, quality
+from stages.protocols import _edc, _vectors, quality
 from stages.protocols._subjects import linked_people
 from stages.protocols._vectors import unit
 from tests.protocols import made
@@ -154,14 +154,14 @@ def test_replicates_of_the_curve_are_those_of_repeated_pairs() -> None:
     random = np.random.default_rng(3)
     trust, missed = random.integers(0, 6, 40).astype(float), random.random(40) < 0.4
     times = random.integers(0, 3, (5, 40))
-    order, starts = quality.tie_groups(trust)
-    share, fnmr = quality.edc(missed[order], times[:, order], starts)
+    order, starts = _edc.tie_groups(trust)
+    share, fnmr = _edc.edc(missed[order], times[:, order], starts)
     for k, repeated in enumerate(times):
         own = np.repeat(np.where(missed, 0.0, 1.0), repeated)
         shares, rates = plain_edc(own, np.repeat(trust, repeated), 0.5)
         for x in (0.0, 0.2, 0.5):
             at = max(i for i, s in enumerate(shares) if s <= x + 1e-9)
-            assert quality.height(share, fnmr, x)[k] == pytest.approx(rates[at])
+            assert _edc.height(share, fnmr, x)[k] == pytest.approx(rates[at])
 
 
 def test_people_of_a_pack_are_linked_by_its_genuine_pairs() -> None:
@@ -176,7 +176,7 @@ def test_magface_s_curve_stops_short_on_a_hundred_impostors() -> None:
     for impostors, limit in ((100, np.nan), (101, 1)):
         scores = np.append(np.linspace(1, 0, impostors), 0.5)
         same = np.arange(len(scores)) == impostors
-        found = quality.rejection_curve(scores, same, np.zeros(len(scores)))
+        found = _edc.rejection_curve(scores, same, np.zeros(len(scores)))
         np.testing.assert_equal(found[2][0], limit)
 
 
@@ -195,7 +195,7 @@ def test_magface_s_curve_as_a_row() -> None:
         rows, listed, made.index(2 * count), quality.Params(curve="magface"), made.RESAMPLING
     )["norm"]  # fmt: skip
     cosine = np.sum(unit(vectors[:count]) * unit(vectors[count:]), axis=1)
-    fnmr, _, limit = quality.rejection_curve(cosine, same, np.minimum(*trust.reshape(2, -1)))
+    fnmr, _, limit = _edc.rejection_curve(cosine, same, np.minimum(*trust.reshape(2, -1)))
     assert limit[0] == np.sort(cosine[~same])[-1]  # 799 // 10 // 10 // 10 is rank 0
     assert found.measures["fnmr@reject=0"].value == fnmr[0]
     assert found.measures["fnmr@reject=0.2"].value == fnmr[4]
