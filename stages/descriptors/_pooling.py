@@ -12,7 +12,9 @@ from functools import cached_property
 import numpy as np
 
 SPAN = 16  # identifiers spread no wider than so many times their number are found by a table
+MOST = 1 << 62  # of a number made of two
 IMAGES_A_BLOCK = 512  # at a time, so that temporaries stay in the processor's cache
+GROUPS_A_BLOCK = 1024  # likewise, of sums
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,7 @@ class Templates:
         keeps its id, and gets a row of zeros.
         """
         ids, template = _numbered(np.asarray(table["template"], np.int64))
-        row_of = np.full(max(record.max(initial=-1), table["record"].max(initial=-1)) + 1, -1)
-        row_of[record] = np.arange(len(record))
-        image = row_of[table["record"]]
+        image = _rows(record, table["record"])
         found = image >= 0
         if found.all():
             found = slice(None)  # copies nothing
@@ -58,11 +58,14 @@ class Templates:
     @cached_property
     def medium(self) -> np.ndarray:
         """Number of each entry's medium inside its template: 0.., in order of template."""
-        order = np.lexsort((self.media, self.template))
-        template, media = self.template[order], self.media[order]
-        new = (template[1:] != template[:-1]) | (media[1:] != media[:-1])
+        media = self.media
+        if int(media.max(initial=0)) - int(media.min(initial=0)) >= MOST // (len(self.ids) + 1):
+            media = _numbered(media)[1]
+        lowest, highest = media.min(initial=0), media.max(initial=0)
+        key = self.template * (highest - lowest + 1) + (media - lowest)
+        order = np.argsort(key, kind="stable")  # quick where the list is in order of template
         number = np.empty(len(order), np.int64)
-        number[order] = np.concatenate([np.zeros(min(1, len(order)), int), np.cumsum(new)])
+        number[order] = np.cumsum(_new(key[order])) - 1
         return number
 
     @cached_property
@@ -80,12 +83,35 @@ class Templates:
 
 def _numbered(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct `names` in ascending order, and the place of each, as np.unique gives them."""
+    if _ascending(names):
+        new = _new(names)
+        return names[new], np.cumsum(new) - 1
     lowest, highest = names.min(initial=0), names.max(initial=0)
-    if highest - lowest > SPAN * len(names):
+    if int(highest) - int(lowest) > SPAN * len(names):
         return np.unique(names, return_inverse=True)
     there = np.zeros(highest - lowest + 1, bool)
     there[names - lowest] = True
     return np.flatnonzero(there) + lowest, (np.cumsum(there) - 1)[names - lowest]
+
+
+def _ascending(names: np.ndarray) -> bool:
+    return not np.any(names[1:] < names[:-1])
+
+
+def _new(names: np.ndarray) -> np.ndarray:
+    """Whether each differs from the one before, bool; the first does."""
+    new = np.ones(len(names), bool)
+    np.not_equal(names[1:], names[:-1], out=new[1:])
+    return new
+
+
+def _rows(record: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Where `record`, of distinct numbers, has each that is asked for; -1 where it has not."""
+    if np.array_equal(record, asked):
+        return np.arange(len(record))
+    row_of = np.full(max(record.max(initial=-1), asked.max(initial=-1)) + 1, -1)
+    row_of[record] = np.arange(len(record))
+    return row_of[asked]
 
 
 def lengths(embedding: np.ndarray, mirrored: np.ndarray | None) -> np.ndarray:
@@ -106,18 +132,26 @@ def weighted_sums(
     import torch
     from torch.nn.functional import embedding_bag
 
-    if np.any(group[1:] < group[:-1]):
+    if not _ascending(group):
         order = np.argsort(group, kind="stable")
         row, group, weight = row[order], group[order], weight[order]
-    counts = np.bincount(group, minlength=groups)
-    sums = embedding_bag(
-        torch.from_numpy(np.ascontiguousarray(row, np.int64)),
-        _tensor(vectors),
-        torch.from_numpy(np.cumsum(counts) - counts),
-        mode="sum",
-        per_sample_weights=torch.from_numpy(weight.astype(np.float32)),
-    )
-    return sums.numpy()
+    ends = np.cumsum(np.bincount(group, minlength=groups))
+    begins = np.append(0, ends[:-1])
+    rows = torch.from_numpy(np.ascontiguousarray(row, np.int64))
+    weights = torch.from_numpy(weight.astype(np.float32))
+    table, starts = _tensor(vectors), torch.from_numpy(begins)
+    sums = np.empty((groups, vectors.shape[1]), np.float32)
+    for first in range(0, groups, GROUPS_A_BLOCK):
+        block = slice(first, first + GROUPS_A_BLOCK)
+        own = slice(begins[block][0], ends[block][-1])
+        sums[block] = embedding_bag(
+            rows[own],
+            table,
+            starts[block] - starts[first],
+            mode="sum",
+            per_sample_weights=weights[own],
+        )
+    return sums
 
 
 def _tensor(vectors: np.ndarray):

@@ -232,7 +232,7 @@ def test_coreset_sees_each_template_whole(table, features, flip) -> None:
 
 
 def test_templates_are_numbered_in_ascending_order_whatever_their_ids() -> None:
-    for ids in ([7, 3, 7, 9], [5, 10**12, 5], [-4, 2, -4], []):
+    for ids in ([7, 3, 7, 9], [5, 10**12, 5], [-4, 2, -4], [1, 1, 8], [2**63 - 1, -(2**63)], []):
         table = {
             "record": np.arange(len(ids)), "template": np.array(ids, np.int64),
             "media": np.zeros(len(ids), int), "score": np.ones(len(ids), np.float32),
@@ -240,3 +240,21 @@ def test_templates_are_numbered_in_ascending_order_whatever_their_ids() -> None:
         templates = Templates.of(table, np.arange(len(ids)))
         assert templates.ids.tolist() == sorted(set(ids))
         assert templates.ids[templates.template].tolist() == ids
+
+
+@pytest.mark.parametrize("media", [[0, 1, 2, 3], [-(2**63), 2**63 - 1, 0, 10**12]])
+def test_lists_in_order_and_media_of_any_number(table, features, media, monkeypatch) -> None:
+    """As the published lists come; more templates than are summed at a time."""
+    monkeypatch.setattr("stages.descriptors._pooling.GROUPS_A_BLOCK", 2)
+    table |= {
+        "record": np.arange(40),
+        "template": np.sort(table["template"][:40]),
+        "media": np.array(media)[table["media"][:40]],
+        "score": table["score"][:40],
+    }
+    embedding, _, own, k = features
+    params = norm.Params(flip=False)
+    ids, rows = norm.describe(embedding, None, templates_of(table), own, k, params)
+    assert ids.tolist() == [3, 5, 8, 17, 900]
+    expected = looped(table, embedding, np.ones(40), True)
+    np.testing.assert_allclose(rows, expected, rtol=2e-5, atol=1e-5)
