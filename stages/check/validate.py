@@ -85,8 +85,17 @@ class Benchmark(Section):
 def validate(params: Settings) -> None:
     """Raise InputError that names the first key of `params` at fault, and the remedy."""
     top = parse(Top, params, "")
-    for stage in STAGE_SECTIONS:
-        parse(declared_params(STAGES / stage / "params.py"), params[stage], stage)
+    stages = {
+        stage: parse(declared_params(STAGES / stage / "params.py"), params[stage], stage)
+        for stage in STAGE_SECTIONS
+    }
+    for key, library, names in (
+        ("evaluate.descriptors", "descriptors", stages["evaluate"].descriptors),
+        ("evaluate.likelihoods", "heads", stages["evaluate"].likelihoods),
+        ("report.headline", "protocols", stages["report"].headline),
+    ):
+        for name in names:
+            choose(library, name, key)
     _validate_model(top)
     _validate_heads(top)
     for name, settings in top.descriptors.items():

@@ -13,9 +13,9 @@ import reprlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stages.core.bounded import bounded
 from stages.core.errors import InputError
@@ -44,6 +44,9 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+Rate = Annotated[float, Field(gt=0, le=1)]  # a share, not a percentage
+Rank = Annotated[int, Field(ge=1)]
 
 BASES_OF_PARAMS = {"Section", "Magnitudes", "Recipe", "Params"}
 

@@ -57,8 +57,9 @@ def read_features(path: Path) -> dict[str, np.ndarray]:
     if "norms" in held:
         norms = _numbers(path, "norms", held["norms"]).reshape(-1, 1)
         _require(path, "norms", norms, (len(arrays["embedding"]), 1))
-        length = np.linalg.norm(arrays["embedding"], axis=1, keepdims=True)
-        arrays["embedding"] *= norms / np.where(length > 0, length, 1)
+        for vectors in arrays.values():
+            length = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors *= norms / np.where(length > 0, length, 1)
     return arrays
 
 

@@ -133,6 +133,8 @@ def _subjects(path: Path, templates: np.ndarray) -> tuple[np.ndarray, np.ndarray
     """Templates by first appearance, and their subjects; the list has a line an image."""
     template, subject = _columns(path, ["int64", "int64"], delimiter=",", header=1)
     _refuse(path, ~np.isin(template, templates), template, "is a template without images", 1)
+    unnamed = "is no number of a person, who has one from 0 on, also where nobody enrolled them"
+    _refuse(path, subject < 0, subject, unnamed, 1, "number them")
     _, first, which = np.unique(template, return_index=True, return_inverse=True)
     other = subject != subject[first][which]
     _refuse(path, other, subject, "is a second subject of its template", 1)
@@ -140,12 +142,19 @@ def _subjects(path: Path, templates: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return template[first], subject[first]
 
 
-def _refuse(path: Path, wrong: np.ndarray, values: np.ndarray, what: str, header: int = 0) -> None:
+def _refuse(
+    path: Path,
+    wrong: np.ndarray,
+    values: np.ndarray,
+    what: str,
+    header: int = 0,
+    remedy: str = "get the list again",
+) -> None:
     """Raise InputError at the first line that is wrong."""
     if wrong.any():
         row = int(wrong.argmax())
         record = f"line {row + 1 + header}"
-        raise InputError(path, f"{values[row]} {what}", "get the list again", record)
+        raise InputError(path, f"{values[row]} {what}", remedy, record)
 
 
 def _columns(

@@ -24,7 +24,7 @@ class Params(Section):
         seed: of the replicates.
     """
 
-    settings: list[Annotated[str, Field(pattern=r"^\d+&\d+$")]] = [
+    settings: list[Annotated[str, Field(pattern=r"^(112|28|14|7)&(112|28|14|7)$")]] = [
         "112&112",
         "112&28",
         "112&14",

@@ -80,6 +80,21 @@ def _from_templates(tables: Tables, index: Index) -> np.ndarray:
     return subjects
 
 
+def people_of_pairs(subjects: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Person of each item, where lists do not name it, as far as genuine pairs tell: int64 [n].
+
+    Args:
+        subjects: int64 [n], NOBODY where no list names it.
+        left, right: items of the genuine pairs.
+    """
+    link = linked_people(len(subjects), left, right)
+    named = np.full(len(subjects), NOBODY)
+    known = subjects != NOBODY
+    named[link[known]] = subjects[known]
+    linked = np.where(named[link] == NOBODY, -2 - link, named[link])
+    return np.where(known, subjects, linked)
+
+
 def linked_people(count: int, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Person of each of `count` images, as far as genuine pairs (left, right) tell: int64.
 

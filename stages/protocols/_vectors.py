@@ -24,12 +24,13 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def positions(identifiers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where each of `wanted` stands in `identifiers` (distinct, not negative); -1 if nowhere."""
+    """Where each of `wanted` stands in `identifiers`, which are distinct; -1 if nowhere."""
     identifiers, wanted = np.asarray(identifiers), np.asarray(wanted)
     if not len(identifiers) or not len(wanted):
         return np.full(len(wanted), -1)
+    lowest = int(min(identifiers.min(), wanted.min()))
     span = int(max(identifiers.max(), wanted.max())) + 1
-    if span > LOOKUP_SPAN:
+    if lowest < 0 or span > LOOKUP_SPAN:
         order = np.argsort(identifiers)
         place = np.searchsorted(identifiers, wanted, sorter=order).clip(0, len(order) - 1)
         found = order[place]

@@ -13,7 +13,7 @@ import numpy as np
 
 from stages.core.errors import InputError
 from stages.core.index import Index
-from stages.core.params import Section
+from stages.core.params import Rate, Section
 from stages.protocols._bootstrap import Resampling
 from stages.protocols._faces import Items
 from stages.protocols._result import Result
@@ -35,7 +35,7 @@ class Params(Section):
     """
 
     flip: bool = True
-    far: list[float] = [1e-1, 1e-2, 1e-3]
+    far: list[Rate] = [1e-1, 1e-2, 1e-3]
     pick: Literal["at_most", "nearest"] = "at_most"
 
 

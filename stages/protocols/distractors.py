@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from stages.core.index import Index
-from stages.core.params import Section
+from stages.core.params import Rate, Section
 from stages.protocols._bootstrap import Resampling, effective_count, weighted_share
 from stages.protocols._result import Result, measure, rate_name
 from stages.protocols._roc import ROUNDING
@@ -37,7 +37,7 @@ class Params(Section):
 
     flip: bool = True
     sizes: list[Annotated[int, Field(ge=1)]] = [10, 100, 1_000, 10_000, 100_000, 1_000_000]
-    far: list[float] = [1e-6]
+    far: list[Rate] = [1e-6]
 
 
 def evaluate(

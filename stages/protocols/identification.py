@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from stages.core.index import Index
-from stages.core.params import Section
+from stages.core.params import Rank, Rate, Section
 from stages.protocols._bootstrap import (
     Drawn,
     Resampling,
@@ -51,9 +51,9 @@ class Params(Section):
     """
 
     definition: Literal["iso", "merged"] = "iso"
-    fpir: list[float] = [0.01, 0.1]
-    ranks: list[int] = [1, 5, 10]
-    descriptor: str = "mean"
+    fpir: list[Rate] = [0.01, 0.1]
+    ranks: list[Rank] = [1, 5, 10]
+    descriptor: Literal["mean", "norm"] = "mean"
     fused: bool = False
     threshold: Literal["at_most", "truncated", "rounded"] = "at_most"
 
@@ -71,8 +71,8 @@ def evaluate(
 ) -> dict[str, Result]:
     """Rank-k rates and TPIR at each FPIR by row.
 
-    Raise InputError if a list names an unknown template, enrols a person twice in one gallery, or
-    (merged) leaves a probe without its person.
+    Raise InputError if a list names an unknown template, enrols a person twice in one gallery, if
+    no probe has its person in a gallery, or (merged) one has not.
     """
     ids, probes = template_ids(tables), tables["probes"]
     probe_rows = _known(tables, ids, "probes")
@@ -115,6 +115,11 @@ def _galleries(
                 remedy="use `definition: iso`, which allows for strangers",
             )
         galleries.append(Gallery(templates[names == name], mate))
+    if all(np.all(gallery.mate < 0) for gallery in galleries):
+        problem = "none of its subjects is in a gallery"
+        raise tables.error("probes", problem, remedy="number people alike in both lists")
+    if definition == "merged" and len(templates) < 2:
+        raise tables.error("galleries", "one entry: there is no wrong one to find")
     return galleries
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from stages.core.index import Index
-from stages.core.params import Section
+from stages.core.params import Rank, Section
 from stages.protocols._bootstrap import Resampling
 from stages.protocols._result import Result
 from stages.protocols._rows import Rows
@@ -26,7 +26,7 @@ class Params(Section):
     """
 
     flip: bool = True
-    ranks: list[int] = [1, 5, 20]
+    ranks: list[Rank] = [1, 5, 20]
 
 
 def evaluate(

@@ -7,9 +7,10 @@ centre: true`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from stages.core.index import Index
 from stages.core.params import Section
@@ -38,7 +39,7 @@ class Params(Section):
     flip: bool = True
     distance: Literal["euclidean", "angle"] = "euclidean"
     centre: bool = False
-    folds: int = 10
+    folds: Annotated[int, Field(ge=2)] = 10
 
 
 def evaluate(

@@ -216,6 +216,9 @@ def _images(
     """
     if "templates" in tables or np.any(np.asarray(index.label) != UNKNOWN_LABEL):
         images, people = image_subjects(tables, index)
+        if not len(images):
+            problem = "no image is of a person whom galleries or probes name"
+            raise tables.error("templates", problem, remedy="add the 1:N lists to the data set")
     else:
         images = np.sort(np.unique(np.asarray(index.sha1, str), return_index=True)[1])
         left, right = (

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from stages.core.index import Index
-from stages.core.params import Section
+from stages.core.params import Rate, Section
 from stages.protocols._bootstrap import Resampling, effective_count
 from stages.protocols._result import Result, measure
 from stages.protocols._rows import Rows
@@ -37,7 +37,7 @@ class Params(Section):
 
     indicators: list[Literal["max", "min", "avg"]] = ["max", "min", "avg"]
     rules: list[Literal["floor", "near", "ceil"]] = ["floor", "near", "ceil"]
-    fpir: list[float] = [0.3, 0.2, 0.1, 0.01]
+    fpir: list[Rate] = [0.3, 0.2, 0.1, 0.01]
 
 
 def evaluate(
@@ -183,8 +183,7 @@ def _score(
     )
     hits, alarms = counts.tpir(), counts.fpir()
     hit_samples, alarm_samples = _resampled(counts, resampling)
-    hit_samples, alarm_samples = _resampled(counts, resampling)
-    drawn = resampling.drawn(persons, "mated people, and over unmated images")
+    drawn = resampling.drawn(persons[counts.mated > 0], "mated people, and over unmated images")
     measures = {
         "auc": measure(area(alarms, hits), area(alarm_samples, hit_samples), len(mate), drawn)
     }

@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 
 from stages.core.index import Index
-from stages.core.params import Section
+from stages.core.params import Rate, Section
 from stages.protocols._bootstrap import Resampling
 from stages.protocols._faces import Items
 from stages.protocols._result import Result
 from stages.protocols._rows import Rows, Score
 from stages.protocols._subjects import (
-    NOBODY,
+    people_of_pairs,
     template_ids,
     template_images,
     template_subjects,
@@ -36,9 +36,9 @@ class Params(Section):
         second at r2.
     """
 
-    far: list[float] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
+    far: list[Rate] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
     pick: Literal["at_most", "nearest"] = "at_most"
-    descriptor: str = "mean"
+    descriptor: Literal["mean", "norm"] = "mean"
     fused: bool = False
 
 
@@ -54,9 +54,8 @@ def evaluate(
     left, right = (positions(ids, pairs[side]) for side in ("first", "second"))
     same = np.asarray(pairs["same"], bool)
     _check(tables, left, right, same)
-    # a template that no list names is a person of its own
-    strangers = np.where(subjects == NOBODY, -2 - np.arange(len(subjects)), subjects)
-    people = resampling.pairs(strangers, left, right, same)
+    persons = people_of_pairs(subjects, left[same], right[same])
+    people = resampling.pairs(persons, left, right, same)
     items = Items(left, right, template_images(tables, index))
     results = {}
     for row, score in _scores(rows, params):

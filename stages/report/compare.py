@@ -17,7 +17,7 @@ from typing import Any
 from stages.core.errors import InputError
 from stages.core.params import section
 from stages.report.params import Headline, Params
-from stages.report.replicates import Cell, Difference, difference, parse_replicates
+from stages.report.replicates import UNPAIRED, Cell, Difference, difference, parse_replicates
 
 WORKSPACE = "workspace"
 ENDS = ("value", "low", "high")
@@ -74,7 +74,9 @@ class Revision:
         intervals = json.loads(self.read(f"{folder}.intervals.json"))[benchmark]
         samples = parse_replicates(io.BytesIO(self.read(f"{folder}.replicates.npz")))
         return {
-            (row, metric): Cell(*(_number(cell[k]) for k in ENDS), samples[row, metric])
+            (row, metric): Cell(
+                *(_number(cell[end]) for end in ENDS), cell["method"], samples[row, metric]
+            )
             for row, metrics in intervals.items()
             for metric, cell in metrics.items()
         }
@@ -152,7 +154,7 @@ def table(title: str, lines: list[Line]) -> str:
         for x in lines
     ]
     if not all(x.change.paired for x in lines):
-        rows += ["", "Unpaired: they redraw other people, or from another seed."]
+        rows += ["", UNPAIRED]
     return "\n".join(head + rows)
 
 

@@ -18,10 +18,9 @@ from stages.report.gallery import Picture
 from stages.report.pairing import pair
 from stages.report.provenance import measured_from, overlaps, provenance
 from stages.report.quality import Quality
-from stages.report.replicates import NO_DIFFERENCE, Cell, Difference, Sample, difference
+from stages.report.replicates import FEW, NO_DIFFERENCE, Cell, Difference, Sample, difference
 
 TEMPLATES = Path(__file__).parent
-FEW = "fewer than"  # how evaluate marks an interval that rests on few errors
 Samples = dict[tuple[str, str, str], Sample]
 
 
@@ -76,7 +75,8 @@ def comparisons(cells: pd.DataFrame, samples: Samples) -> list[Comparison]:
         change = NO_DIFFERENCE
         if None not in both:
             branch, upsampled = (
-                Cell(c.value, c.low, c.high, samples[c.benchmark, c.row, c.metric]) for c in both
+                Cell(c.value, c.low, c.high, c.method, samples[c.benchmark, c.row, c.metric])
+                for c in both
             )
             change = difference(upsampled, branch)
         compared.append(Comparison(setting, *both, change))

@@ -260,16 +260,19 @@ def _line(row: str, curves: pd.DataFrame) -> dict:
         others = [name for name in curves["row"].unique() if not SETTING.fullmatch(name)]
         return {"linewidth": 1.6, "color": OTHERS[others.index(row) % len(OTHERS)]}
     style = {"linewidth": 1.1, "linestyle": "--"} if match["system"] else {"linewidth": 1.8}
+    if int(match["r1"]) < int(match["r2"]):
+        style["linestyle"] = (0, (3, 1, 1, 1)) if match["system"] else "-."
     return {"color": _colour(int(match["r1"]), int(match["r2"]), curves), **style}
 
 
 def _colour(r1: int, r2: int, curves: pd.DataFrame) -> str:
+    """By the lower resolution, and whether the other is higher."""
     if r1 == r2 == NATIVE:
         return INK
     matches = [SETTING.fullmatch(row) for row in curves["row"].unique()]
-    low = sorted({int(m["r2"]) for m in matches if m} - {NATIVE}, reverse=True)
-    hues = AGAINST_NATIVE if r1 == NATIVE else AGAINST_ITSELF
-    return hues[low.index(r2) % len(hues)]
+    low = sorted({min(int(m["r1"]), int(m["r2"])) for m in matches if m} - {NATIVE}, reverse=True)
+    hues = AGAINST_ITSELF if r1 == r2 else AGAINST_NATIVE
+    return hues[low.index(min(r1, r2)) % len(hues)]
 
 
 def _legend(axes: Axes) -> None:

@@ -2,7 +2,8 @@
 
 Two rows, or two revisions, that were measured on the same people are hard or easy for the same of
 them. Where both had the same people redrawn in the same replicates, the replicates are subtracted,
-and the interval is that of the difference; it is far narrower than two intervals side by side.
+and the interval is that of the difference; it is far narrower than two intervals side by side. Of
+a few errors the replicates are too much alike to tell, and the two intervals count.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ from stages.core.errors import InputError
 from stages.protocols._bootstrap import paired_interval
 
 METRICS = Path("metrics/evaluate")
+FEW = "fewer than"  # how evaluate marks an interval that rests on few errors
+UNPAIRED = (
+    "Unpaired: the two rest on fewer than ten errors, or on other people or another seed; the "
+    "interval takes them as independent."
+)
 
 
 class Sample(NamedTuple):
@@ -37,13 +43,20 @@ class Cell(NamedTuple):
 
     Attributes:
         value, low, high: the number and its own interval.
+        method: how evaluate took that, in words.
         sample: its replicates.
     """
 
     value: float
     low: float
     high: float
+    method: str
     sample: Sample
+
+    @property
+    def few(self) -> bool:
+        """It rests on too few errors for its replicates to tell how far off it may be."""
+        return FEW in self.method
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,8 @@ class Difference:
 
     Attributes:
         value, low, high: second minus first.
-        paired: both redraw the same people; otherwise the interval takes them as independent.
+        paired: the interval is that of the redrawn differences; otherwise it takes the cells as
+            independent.
     """
 
     value: float
@@ -72,12 +86,12 @@ NO_DIFFERENCE = Difference(math.nan, math.nan, math.nan, paired=False)
 def difference(first: Cell, second: Cell) -> Difference:
     """Second minus first.
 
-    Cells that are not paired are taken as independent; the interval is then made of their own ones
-    (Zou and Donner, Stat. Med. 27, 2008, "MOVER").
+    Cells of other people or of few errors are taken as independent; the interval is then made of
+    their own ones (Zou and Donner, Stat. Med. 27, 2008, "MOVER"), too wide rather than too narrow.
     """
     value = second.value - first.value
     a, b = first.sample, second.sample
-    if a.key == b.key and len(a.values) == len(b.values):
+    if a.key == b.key and len(a.values) == len(b.values) and not (first.few or second.few):
         samples = b.values.astype(np.float64) - a.values
         return Difference(value, *paired_interval(value, samples, a.number, a.folds), paired=True)
     below = math.hypot(second.value - second.low, first.high - first.value)

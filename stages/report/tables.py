@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from stages.report.page import Report, beside_published, comparisons, few
-from stages.report.replicates import Difference
+from stages.report.replicates import UNPAIRED, Difference
 
 LATEX = str.maketrans({c: f"\\{c}" for c in "&%_#"})
 PUBLISHED = "Published beside measured"
-NOTE = "In %, 95 % intervals in brackets; * rests on fewer than ten errors."
+NOTE = f"In %, 95 % intervals in brackets; * rests on fewer than ten errors. {UNPAIRED}"
 
 
 @dataclass(frozen=True)

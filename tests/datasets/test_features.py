@@ -55,10 +55,11 @@ def test_norms_decide_the_lengths(tmp_path, vectors) -> None:
     """Also where the vectors have some already; a vector of length 0 has no direction to keep."""
     vectors[2] = 0
     norms = np.arange(1, 7)
-    np.savez(tmp_path / "a.npz", features=vectors, norms=norms)
-    read = read_features(tmp_path / "a.npz")["embedding"]
+    np.savez(tmp_path / "a.npz", features=vectors, norms=norms, mirrored=3 * vectors[:, ::-1])
+    read = read_features(tmp_path / "a.npz")
     expected = np.where(vectors.any(axis=1), norms, 0)
-    np.testing.assert_allclose(np.linalg.norm(read, axis=1), expected, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(read["embedding"], axis=1), expected, rtol=1e-6)
+    np.testing.assert_allclose(read["mirrored"], read["embedding"][:, ::-1], rtol=1e-6)
 
 
 def test_feature_lists(tmp_path, vectors) -> None:

@@ -114,6 +114,7 @@ def test_a_missing_image(tmp_path: Path) -> None:
         ("ijbc_1N_gallery_G1.csv", "7,2,b", "7,3,b", "line 3", "3 is a second subject"),
         ("ijbc_1N_gallery_G2.csv", "99,1", "98,1", "line 2", "98 is a template"),
         ("ijbc_1N_probe_mixed.csv", "7,2", "NA,2", "line 3", "invalid value 'NA'"),
+        ("ijbc_1N_probe_mixed.csv", "7,2", "7,-1", "line 3", "-1 is no number of a person"),
     ],
 )
 def test_lists_that_are_wrong(

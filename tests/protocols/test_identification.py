@@ -139,6 +139,18 @@ def test_faulty_lists_are_errors() -> None:
     listed["galleries"]["subject"][2] = 999
     with pytest.raises(InputError, match="subject 102 is in no gallery"):
         evaluated(rows, listed, definition="merged")
+    everybody = listed["probes"]["subject"].copy()
+    listed["probes"]["subject"][:] = -1
+    with pytest.raises(InputError, match="none of its subjects is in a gallery"):
+        evaluated(rows, listed)
+    listed["probes"]["subject"][:] = everybody
     listed["probes"]["template"][0] = 5001
     with pytest.raises(InputError, match="probes.parquet: template 5001 has no images"):
         evaluated(rows, listed)
+
+
+def test_a_gallery_of_one_has_no_wrong_entry() -> None:
+    rows, listed, *_ = templated(np.random.default_rng(1), people=1)
+    with pytest.raises(InputError, match="one entry"):
+        evaluated(rows, listed, definition="merged")
+    assert evaluated(rows, listed)["mean"].measures == {}  # no rank is below the only one

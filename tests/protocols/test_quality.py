@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from stages.core.errors import InputError
 from stages.protocols import _edc, _vectors, quality
 from stages.protocols._subjects import linked_people
 from stages.protocols._vectors import unit
@@ -148,6 +149,14 @@ def test_without_pairs_of_both_kinds_there_is_no_curve() -> None:
             rows, made.tables(), made.index(6, label=person), quality.Params(), made.RESAMPLING
         )
         assert found["norm"].curves == {}
+
+
+def test_a_set_of_templates_without_names_is_an_error() -> None:
+    columns = {name: np.arange(6) for name in ("record", "template", "media", "score")}
+    listed = made.tables(templates=columns)
+    rows = made.rows({"trunk/norm": np.ones(6, np.float32)})
+    with pytest.raises(InputError, match="no image is of a person whom .*add the 1:N lists"):
+        quality.evaluate(rows, listed, made.index(6), quality.Params(), made.RESAMPLING)
 
 
 def test_replicates_of_the_curve_are_those_of_repeated_pairs() -> None:

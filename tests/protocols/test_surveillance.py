@@ -117,6 +117,17 @@ def test_the_mate_must_be_among_the_first_twenty() -> None:
     assert found.hits.sum() == 1000
 
 
+def test_people_without_probes_are_not_redrawn() -> None:
+    """The method names the people that the interval rests on."""
+    rows, listed, index, _ = surveyed(np.random.default_rng(0))
+    columns = listed["surveillance"]
+    columns["role"][(columns["role"] == "mated") & (columns["subject"] < 50)] = "gallery"
+    found = surveillance.evaluate(rows, listed, index, surveillance.Params(), made.RESAMPLING)
+    auc = found["trunk"].measures["auc"]
+    assert auc.method.startswith("bootstrap over 4 mated people")
+    assert auc.drawn.number == 4
+
+
 def test_without_roles_or_mates_is_an_error() -> None:
     rows, listed, index, _ = surveyed(np.random.default_rng(0))
     columns = listed["surveillance"]

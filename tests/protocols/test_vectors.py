@@ -36,6 +36,8 @@ def test_positions(span: int, monkeypatch) -> None:
     found = positions(np.array([40, 7, 900]), np.array([900, 8, 7, 7, 40, 1000]))
     assert found.tolist() == [2, -1, 1, 1, 0, -1]
     assert positions(np.array([], int), np.array([3])).tolist() == [-1]
+    assert positions(np.array([40, 7]), np.array([-1, 7, -2])).tolist() == [-1, 1, -1]
+    assert positions(np.array([2, -1]), np.array([0, -1, 2])).tolist() == [-1, 1, 0]
 
 
 def test_unit_rows_and_zeros() -> None:

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from stages.core.errors import InputError
 from stages.protocols import _vectors, all_pairs, templates
 from stages.protocols._rows import Likelihood
+from stages.protocols._subjects import NOBODY, people_of_pairs
 from tests.protocols import made
 
 
@@ -149,6 +150,22 @@ def test_template_pairs_by_descriptor_and_setting(fused: bool) -> None:
         assert measures["tar@far=1e-1"].value == expected
         assert "far_at_most" in measures["tar@far=1e-1"].method
         assert "tar@far=1e-3" not in measures  # fewer than 1000 impostors
+
+
+def test_people_whom_no_list_names_are_those_that_genuine_pairs_link() -> None:
+    rows, listed, *_, person = templated(np.random.default_rng(2))
+    left, right = np.triu_indices(24, 1)
+    same, ids = person[left] == person[right], np.unique(listed["templates"]["template"])
+    linked = made.tables(
+        templates=listed["templates"],
+        template_pairs={"first": ids[left], "second": ids[right], "same": same},
+    )
+    params, index = templates.Params(), made.index(24)
+    found = templates.evaluate(rows, linked, index, params, made.RESAMPLING)["mean"]
+    assert found.measures["auc"].method == "bootstrap over 8 subjects, 200 replicates"
+    subjects = np.where(np.arange(24) % 3 == 0, person, NOBODY)  # a template of each is named
+    assert people_of_pairs(subjects, left[same], right[same]).tolist() == person.tolist()
+    assert people_of_pairs(np.full(3, NOBODY), left[:0], right[:0]).tolist() == [-2, -3, -4]
 
 
 def test_nearest_is_another_number_and_says_so() -> None:

@@ -72,9 +72,21 @@ def test_revisions_by_the_same_people(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_other_people_are_taken_as_independent() -> None:
     """Half widths of 3 and 4 points make 5."""
     first, second = (
-        Cell(v, v - h, v + h, Sample(np.zeros(9, np.float32), key, 20, False))
+        Cell(v, v - h, v + h, "", Sample(np.zeros(9, np.float32), key, 20, False))
         for v, h, key in ((0.5, 0.03, "a"), (0.6, 0.04, "b"))
     )
     found = difference(first, second)
     assert (found.paired, found.sure) == (False, True)
     assert (found.low, found.high) == (pytest.approx(0.05), pytest.approx(0.15))
+
+
+@pytest.mark.parametrize("few", [0, 1])
+def test_cells_of_few_errors_are_taken_as_independent(few: int) -> None:
+    """Replicates of few errors are alike however far off they are."""
+    sample = Sample(np.zeros(9, np.float32), "a", 20, False)
+    methods = ["bootstrap over 20 subjects"] * 2
+    assert difference(*(Cell(0.5, 0.4, 0.6, text, sample) for text in methods)).high == 0
+    methods[few] += "; fewer than 10 errors"
+    found = difference(*(Cell(0.5, 0.4, 0.6, text, sample) for text in methods))
+    assert (found.paired, found.sure) == (False, False)
+    assert found.high == -found.low == pytest.approx(0.1 * 2**0.5)

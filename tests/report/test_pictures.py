@@ -46,6 +46,14 @@ def test_results_without_errors_can_be_drawn(kind: str) -> None:
     assert "112&112" in found[f"{kind}_b"].alt
 
 
+def test_the_order_of_resolutions_shows_in_the_line() -> None:
+    settings = ["112&112", "112&14", "112&7", "14&112", "7&112", "14&14", "7&7"]
+    rows = [*settings, *(f"upsampled {setting}" for setting in settings), "pixels", "kappa"]
+    curves = pd.DataFrame({"row": rows})
+    lines = [pictures._line(row, curves) for row in rows]
+    assert len({tuple(sorted((key, str(x[key])) for key in x)) for x in lines}) == len(rows)
+
+
 def test_a_benchmark_without_curves_has_no_pictures() -> None:
     assert gallery.curve_pictures("other", PERFECT) == {}
 
