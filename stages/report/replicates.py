@@ -24,13 +24,17 @@ from stages.protocols._bootstrap import paired_interval
 METRICS = Path("metrics/evaluate")
 FEW = "fewer than"  # how evaluate marks an interval that rests on few errors
 UNPAIRED = (
-    "Unpaired: the two rest on fewer than ten errors, or on other people or another seed; the "
-    "interval takes them as independent."
+    "Unpaired: the two rest on fewer than ten errors, on other images or people, or on another "
+    "seed; the interval takes them as independent."
 )
 
 
 class Sample(NamedTuple):
-    """A cell's replicates, float32 [n], and what was redrawn for them (see `Drawn`)."""
+    """A cell's replicates, float32 [n], and what was redrawn for them (see `Drawn`) of which data.
+
+    Attributes:
+        key: the same people of the same images and lists, redrawn from the same seed.
+    """
 
     values: np.ndarray
     key: str
@@ -117,10 +121,11 @@ def read_replicates(
 
 
 def parse_replicates(file: BinaryIO) -> dict[tuple[str, str], Sample]:
-    """(row, metric) -> replicates, of one file."""
+    """(row, metric) -> replicates, of one file; their keys differ where the data do."""
     with np.load(file, allow_pickle=False) as arrays:
-        drawn = json.loads(str(arrays["about"]))["drawn"]
+        about = json.loads(str(arrays["about"]))
+        data = json.dumps([about["provenance"][name] for name in ("images", "lists")])
         return {
-            tuple(name.rsplit("/", 1)): Sample(arrays[name], *about)
-            for name, about in drawn.items()
+            tuple(name.rsplit("/", 1)): Sample(arrays[name], f"{key} {data}", number, folds)
+            for name, (key, number, folds) in about["drawn"].items()
         }

@@ -25,7 +25,12 @@ RATES = (1e-1, 1e-2, 1e-3)
 
 
 def write_results(
-    folder: Path, name: str, metrics: dict[str, dict[str, float]], half: float, count: int = 600
+    folder: Path,
+    name: str,
+    metrics: dict[str, dict[str, float]],
+    half: float,
+    count: int = 600,
+    data: str = "0123",
 ) -> None:
     """metrics/evaluate/<name>.json and its intervals: each value plus and minus `half`."""
     intervals = {
@@ -44,14 +49,16 @@ def write_results(
     target = folder / "metrics/evaluate"
     target.mkdir(parents=True, exist_ok=True)
     (target / f"{name}.json").write_text(json.dumps({name: metrics}))
-    given = {"images": f"{name}, index sha256 0123", "protocol": "pairs", "seed": 0}
+    given = {"images": f"{name}, index sha256 {data}", "lists": {}, "protocol": "pairs", "seed": 0}
     (target / f"{name}.intervals.json").write_text(
         json.dumps({name: intervals, "provenance": given})
     )
-    write_replicates(target / f"{name}.replicates.npz", metrics, half)
+    write_replicates(target / f"{name}.replicates.npz", metrics, half, given)
 
 
-def write_replicates(path: Path, metrics: dict[str, dict[str, float]], half: float) -> None:
+def write_replicates(
+    path: Path, metrics: dict[str, dict[str, float]], half: float, provenance: dict
+) -> None:
     """Replicates of 20 people: what all rows share, and a tenth of that of each row's own."""
     random = np.random.default_rng(0)
     shared = random.normal(size=400)
@@ -62,7 +69,7 @@ def write_replicates(path: Path, metrics: dict[str, dict[str, float]], half: flo
             noise = shared + 0.1 * random.normal(size=400)
             samples[name] = (value + half / 2.1 * noise).astype(np.float32)
             drawn[name] = ["20 people", 20, False]
-    np.savez(path, about=json.dumps({"drawn": drawn}), **samples)
+    np.savez(path, about=json.dumps({"drawn": drawn, "provenance": provenance}), **samples)
 
 
 def write_verification(folder: Path, name: str, seed: int) -> None:

@@ -60,6 +60,8 @@ def test_revisions_by_the_same_people(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "unpaired" not in text
     write_results(Path(), "b", {"112&112": {"accuracy": 0.86}}, half=0.02)
     assert "| 85.00 | 86.00 | +1.00* |" in compared("HEAD", "workspace")
+    write_results(Path(), "b", {"112&112": {"accuracy": 0.86}}, half=0.02, data="4567")
+    assert ", unpaired |" in compared("HEAD", "workspace")  # of other images
     within = compared("HEAD", "--rows", "112&7", "112&112")
     assert "| b | 112&7 : 112&112 | accuracy | 70.00 | 85.00 | +15.00* | +1" in within, within
     assert "auc" not in within  # which one of the rows has not
