@@ -6,7 +6,8 @@
 The arguments are a format (a file of stages/datasets), where the set lies, a protocol with its
 options as in params.yaml, and the embeddings: float [n, d], or [2, n, d] with those of the mirror
 images. Rows are the images in the vendor's order: of a .bin pack all images or the distinct ones,
-of IJB the lines of the list of landmarks; the images themselves are not needed for IJB.
+of IJB the lines of the list of landmarks; the images themselves are not needed for IJB. Settings
+of two resolutions, rules by the size of an image, and heads are the pipeline's.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def evaluate(source: Source, root: Path, protocol: str, path: Path) -> dict[str,
     views = _rows_of(source, _read(path), path)
     module, options = _protocol(protocol, len(views) == 2)
     tables = Tables(root, source.tables)
-    index = _index(len(source.records))
+    index = _index(_labels(source))
     arrays = {
         "embedding": views[0],
         "mirrored": views[-1],
@@ -114,14 +115,22 @@ def _protocol(text: str, mirrored: bool) -> tuple[Any, Any]:
     return load("protocols", name, options, "protocol")
 
 
-def _index(count: int) -> Index:
+def _labels(source: Source) -> np.ndarray:
+    """Who is on each image; of a set with lists these tell, and its images need not be there."""
+    if source.tables:
+        return np.full(len(source.records), UNKNOWN_LABEL)
+    return np.array([record.label for record in source.records])
+
+
+def _index(label: np.ndarray) -> Index:
     """As if every image were there, aligned and distinct."""
+    count = len(label)
     text = np.array([str(k) for k in range(count)], object)
     return Index(
         path=text,
         offset=np.full(count, IN_OWN_FILE),
         length=np.zeros(count, np.int64),
-        label=np.full(count, UNKNOWN_LABEL),
+        label=label,
         width=np.full(count, SIZE),
         height=np.full(count, SIZE),
         sha1=text,

@@ -82,7 +82,8 @@ def choose_rows(
         }
     if "pixels" in settings.baselines:
         rows["pixels"] = ("pixels", "pixels")
-    rows |= {f"external {name}": (f"external_{name}", f"external_{name}") for name in external}
+    elsewhere = {f"external {name}": f"external_{name}" for name in external}
+    rows |= {row: (model, model) for row, model in elsewhere.items()}
     models = {head: f"head_{head}" for head in heads}
     confident = [
         (f"{name} {head}", (model, name))
@@ -102,6 +103,7 @@ def choose_rows(
             for head in settings.likelihoods
             if head in models
         },
+        external=elsewhere,
     )
 
 

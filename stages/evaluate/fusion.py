@@ -26,12 +26,7 @@ def fuser(
         from stages.descriptors import mean, norm  # their pooling imports torch
         from stages.descriptors._pooling import Templates
 
-        modules = {"mean": mean, "norm": norm}
-        if descriptor not in modules:
-            names = ", ".join(modules)
-            problem = f"{descriptor!r} cannot be fused over two resolutions"
-            raise InputError(PARAMS_FILE, problem, f"choose one of {names}", "benchmarks")
-        module = modules[descriptor]
+        module = {"mean": mean, "norm": norm}[descriptor]
         settings = section(f"descriptors.{descriptor}", module.Params)
         if not settings.flip:
             problem = "the r2 copy of a fused row is the mirror image, which `flip: false` drops"

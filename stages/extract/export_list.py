@@ -2,13 +2,15 @@
 
 A feature list has a line `path v1 ... vd ` an image, single spaces and one at the end, the vector
 not normalised, each number the shortest text that reads back as the same float32. A quality list
-has a line `path norm`. Lines are in the order of the set's index, as MagFace's are in the order of
-its image list: what pairs lines 2i and 2i + 1 relies on it.
+has a line `path norm`. Lines are in the order of the set's index; of a set of pairs, lines 2i and
+2i + 1 are the images of a pair, and a pair list has a line `path path 1` or `path path 0` for each.
 """
 
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TextIO
@@ -18,27 +20,57 @@ import numpy as np
 from stages.core.entry import start
 from stages.core.errors import InputError
 from stages.core.files import atomic_file
-from stages.core.index import read_index
+from stages.core.index import Index, read_index, read_table
 
 # Images out of packs have a number and no path; without its space it can stand for one.
 NUMBERED = re.compile(r"(record|image) (\d+)")
 
 
-def main(image_set: str, model: str, out: str, quality: str | None = None) -> None:
-    """Write the features of `image_set` by `model` as a list, one line an image."""
+def main(
+    image_set: str, model: str, out: str, quality: str | None = None, pairs: str | None = None
+) -> None:
+    """Write the features of `image_set` by `model` as a list, a line an image, or two a pair."""
     index_file = Path("data/align") / image_set / "index.parquet"
-    paths = [_path(index_file, name) for name in read_index(index_file).source]
+    index = read_index(index_file)
+    paths = [_path(index_file, name) for name in index.source]
     embedding = _read(image_set, model, "embedding", len(paths))
-    if quality is not None and Path(quality).resolve() == Path(out).resolve():
-        raise InputError(out, "is to hold both lists", "give --quality a file of its own")
+    asked = [Path(file).resolve() for file in (out, quality, pairs) if file is not None]
+    if len(set(asked)) < len(asked):
+        raise InputError(out, "is to hold two lists", "give each a file of its own")
+    listed = Path("data/unpack") / image_set / "tables/pairs.parquet"
+    lines: Iterable[int] = range(len(paths))
+    if listed.is_file():
+        together, same = _pairs(index, listed)
+        lines = together.reshape(-1)
+    elif pairs is not None:
+        raise InputError(listed, "the set has no pairs", "leave out --pairs")
     with ExitStack() as files:
         features = _writer(files, Path(out))
-        for path, vector in zip(paths, embedding, strict=True):
-            features.write(" ".join([path, *map(str, vector), "\n"]))
+        for line in lines:
+            features.write(" ".join([paths[line], *map(str, embedding[line]), "\n"]))
         if quality is not None:
-            norms = _writer(files, Path(quality))
-            for path, norm in zip(paths, _read(image_set, model, "norm", len(paths)), strict=True):
-                norms.write(f"{path} {norm!s}\n")
+            norms, norm = _writer(files, Path(quality)), _read(image_set, model, "norm", len(paths))
+            norms.writelines(f"{paths[line]} {norm[line]!s}\n" for line in lines)
+        if pairs is not None:
+            labels = _writer(files, Path(pairs))
+            for (left, right), label in zip(together, same, strict=True):
+                labels.write(f"{paths[left]} {paths[right]} {int(label)}\n")
+
+
+def _pairs(index: Index, listed: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of each pair, int64 [pairs, 2], and whether it is genuine; both images are there."""
+    table = read_table(listed)
+    row_of = {record: row for row, record in enumerate(index.record.tolist())}
+    rows = np.array(
+        [
+            [row_of.get(first, -1), row_of.get(second, -1)]
+            for first, second in zip(table["first"], table["second"], strict=True)
+        ]
+    )
+    there = np.all(rows >= 0, axis=1)
+    if lost := np.count_nonzero(~there):
+        print(f"{listed}: left out {lost} pairs with an image that is not aligned", file=sys.stderr)
+    return rows[there], np.asarray(table["same"], bool)[there]
 
 
 def _writer(files: ExitStack, path: Path) -> TextIO:
@@ -81,5 +113,6 @@ if __name__ == "__main__":
         options={
             "--out": {"required": True, "metavar": "FILE", "help": "the feature list to write"},
             "--quality": {"metavar": "FILE", "help": "a list of norms to write beside it"},
+            "--pairs": {"metavar": "FILE", "help": "a list of pairs to write beside it"},
         },
     )

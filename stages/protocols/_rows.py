@@ -46,6 +46,7 @@ class Rows:
         fuse: (model at r1, model at r2, descriptor) -> descriptors [templates, d] of images that
             each enter as the sum of their r1 copy and their mirrored r2 copy.
         likelihoods: row -> how the score of two faces follows from vectors and confidences.
+        external: row -> model of embeddings that were computed elsewhere; `settings` has them too.
     """
 
     read: Read
@@ -56,6 +57,7 @@ class Rows:
     heads: dict[str, tuple[str, str]]
     fuse: Callable[[str, str, str], np.ndarray] | None = None
     likelihoods: dict[str, Likelihood] = field(default_factory=dict)
+    external: dict[str, str] = field(default_factory=dict)
 
     def images(self, flip: bool = True) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Row, first-side and second-side vectors [n, d] of all images, raw.

@@ -98,6 +98,8 @@ def evaluate(
 ) -> dict[str, Result]:
     """`auc@px=r` of each confidence (rows: norm, kappa, ..), and of pairs the curve `edc`.
 
+    Embeddings from elsewhere have a row of their own lengths, which discard their own pairs.
+
     `fnmr@discard=x` is its height where the share x is discarded, `pauc@discard=x` its mean height
     from 0 to x, and `gain@discard=x` how far that mean lies below the height at 0, which discarding
     at random keeps in expectation.
@@ -122,6 +124,11 @@ def evaluate(
             rates, curves["edc"] = discard(confidence)
             measures |= rates
         results[row] = Result(measures, curves)
+    for row, model in rows.external.items():
+        discard = _discarder(rows.read, model, pairs, (images, people), params, resampling)
+        if discard is not None:
+            measures, curve = discard(rows.read(model, "norm"))
+            results[row] = Result(measures, {"edc": curve})
     return results
 
 

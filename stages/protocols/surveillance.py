@@ -43,26 +43,31 @@ class Params(Section):
 def evaluate(
     rows: Rows, tables: Tables, index: Index, params: Params, resampling: Resampling
 ) -> dict[str, Result]:
-    """TPIR20 at each FPIR, and AUC, by row. Raise InputError if a role has no images."""
+    """TPIR20 at each FPIR, and AUC, by row: one model for all sizes, or a size's own by a rule.
+
+    Raise InputError if a role has no images, or there are rules and no sizes for them.
+    """
     listed = tables["surveillance"]
     place = positions(index.record, listed["record"])
     role, subject = np.asarray(listed["role"], str), np.asarray(listed["subject"], np.int64)
     place, role, subject = place[place >= 0], role[place >= 0], subject[place >= 0]
-    _check(tables, index, role, subject)
-    embeddings = {size: rows.read(model, "embedding") for size, model in rows.sizes.items()}
-    chosen = {"trunk": np.full(len(index), FULL_SIZE)} | {
-        f"{indicator}+{rule}": chosen_size(
-            indicator_of(indicator, index.width, index.height), rule, sorted(rows.sizes)
-        )
-        for indicator, rule in product(params.indicators, params.rules)
+    _check(tables, role, subject)
+    results = {
+        row: _score(rows.read(model, "embedding")[place], role, subject, params, resampling)
+        for row, model in ({"trunk": rows.sizes[FULL_SIZE]} | rows.external).items()
     }
-    results = {}
-    for row, size in chosen.items():
+    if len(rows.sizes) == 1:
+        return results
+    _check_sizes(tables, index)
+    embeddings = {size: rows.read(model, "embedding") for size, model in rows.sizes.items()}
+    for indicator, rule in product(params.indicators, params.rules):
+        pixels = indicator_of(indicator, index.width, index.height)
+        size = chosen_size(pixels, rule, sorted(rows.sizes))
         vectors = np.empty((len(place), embeddings[FULL_SIZE].shape[1]), np.float32)
         for one, embedding in embeddings.items():
             mine = size[place] == one
             vectors[mine] = embedding[place[mine]]
-        results[row] = _score(vectors, role, subject, params, resampling)
+        results[f"{indicator}+{rule}"] = _score(vectors, role, subject, params, resampling)
     return results
 
 
@@ -227,10 +232,13 @@ def _above(grid: np.ndarray, scores: np.ndarray, group: np.ndarray, groups: int)
     return np.cumsum(cells[:, ::-1], axis=1)[:, ::-1][:, 1:]
 
 
-def _check(tables: Tables, index: Index, role: np.ndarray, subject: np.ndarray) -> None:
+def _check_sizes(tables: Tables, index: Index) -> None:
     if np.all(index.width == FULL_SIZE) and np.all(index.height == FULL_SIZE):
         problem = f"all images are {FULL_SIZE}x{FULL_SIZE}: crops, whose own sizes are lost"
         raise tables.error("surveillance", problem, remedy="set `align: none` for this data set")
+
+
+def _check(tables: Tables, role: np.ndarray, subject: np.ndarray) -> None:
     for one in ("gallery", "mated", "unmated"):
         if not np.any(role == one):
             raise tables.error("surveillance", f"no {one} images")

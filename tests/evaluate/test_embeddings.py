@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from stages.core.errors import InputError
-from stages.evaluate.embeddings import main
+from stages.datasets import folder
+from stages.evaluate.embeddings import evaluate, main
 from tests.protocols import made
 
 META = Path(__file__).resolve().parents[1] / "golden/ijb/meta_synth/IJBB"
@@ -96,3 +97,20 @@ def test_the_command(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert "e.npy: not a NumPy array" in run.stderr
     assert run.stderr.count("\n") == 1
+
+
+def test_people_of_a_set_without_lists_are_its_labels(tmp_path: Path) -> None:
+    """A folder of people, whose images are read for their number alone."""
+    person = np.repeat(np.arange(4), 5)
+    for k, one in enumerate(person):
+        image = tmp_path / f"set/person_{one}/{k}.jpg"
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.write_bytes(b"no picture")
+    vectors = made.faces(np.random.default_rng(0), person, 0.3)
+    np.save(tmp_path / "e.npy", vectors)
+    source = folder.read(tmp_path / "set", folder.Params())
+    (found,) = evaluate(source, tmp_path / "set", "all_pairs", tmp_path / "e.npy").values()
+    scores = made.cosines(vectors, vectors)[np.triu_indices(20, 1)]
+    same = (person[:, None] == person)[np.triu_indices(20, 1)]
+    expected = np.mean(scores[same][:, None] > scores[~same])
+    assert found.measures["auc"].value == pytest.approx(expected, abs=1e-6)

@@ -269,10 +269,6 @@ def test_fused_rows_sum_the_embedding_and_the_other_model_s_mirror_image(project
     write_params(project, benchmarks={"one": one}, descriptors=descriptors)
     main("one")
     fused = metrics("one")
-    only = {"settings": ["112&7"], "baselines": []}
-    write_params(project, benchmarks={"one": one | {"descriptor": "kappa"}}, evaluate=only)
-    with pytest.raises(InputError, match="'kappa' cannot be fused"):
-        main("one")
     settings = {"mean": {"flip": False}}
     write_params(project, benchmarks={"one": one}, descriptors=settings)
     with pytest.raises(InputError, match="which `flip: false` drops"):

@@ -151,6 +151,25 @@ def test_without_pairs_of_both_kinds_there_is_no_curve() -> None:
         assert found["norm"].curves == {}
 
 
+def test_lengths_from_elsewhere_discard_their_own_pairs() -> None:
+    random = np.random.default_rng(7)
+    person = np.repeat(np.arange(12), 5)
+    index = made.index(60, label=person)
+    here, there = (made.faces(random, person, noise) for noise in (0.5, 1.5))
+    arrays = {"trunk/embedding": here, "external_mine/embedding": there}
+    arrays |= {
+        f"{model}/norm": random.random(60).astype(np.float32)
+        for model in ("trunk", "external_mine")
+    }
+    rows = made.rows(arrays, external={"external mine": "external_mine"})
+    params = quality.Params(fmr=0.01)
+    found = quality.evaluate(rows, made.tables(), index, params, made.RESAMPLING)
+    assert list(found) == ["norm", "external mine"]
+    alone = made.rows(arrays, sizes={112: "external_mine"})
+    expected = quality.evaluate(alone, made.tables(), index, params, made.RESAMPLING)["norm"]
+    assert found["external mine"].measures == expected.measures != found["norm"].measures
+
+
 def test_a_set_of_templates_without_names_is_an_error() -> None:
     columns = {name: np.arange(6) for name in ("record", "template", "media", "score")}
     listed = made.tables(templates=columns)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -117,6 +119,19 @@ def test_the_mate_must_be_among_the_first_twenty() -> None:
     assert found.hits.sum() == 1000
 
 
+def test_one_size_needs_no_rule_and_embeddings_from_elsewhere_are_a_row() -> None:
+    rows, listed, index, arrays = surveyed(np.random.default_rng(0))
+    arrays["external_mine/embedding"] = arrays["branch_7/embedding"]
+    rows = replace(rows, sizes={112: "trunk"}, external={"external mine": "external_mine"})
+    crops = made.index(len(index))
+    params = surveillance.Params()
+    found = surveillance.evaluate(rows, listed, crops, params, made.RESAMPLING)
+    assert list(found) == ["trunk", "external mine"]
+    rows = replace(rows, sizes={112: "branch_7"}, external={})
+    again = surveillance.evaluate(rows, listed, index, params, made.RESAMPLING)["trunk"]
+    assert again.measures == found["external mine"].measures
+
+
 def test_people_without_probes_are_not_redrawn() -> None:
     """The method names the people that the interval rests on."""
     rows, listed, index, _ = surveyed(np.random.default_rng(0))
@@ -131,9 +146,12 @@ def test_people_without_probes_are_not_redrawn() -> None:
 def test_without_roles_or_mates_is_an_error() -> None:
     rows, listed, index, _ = surveyed(np.random.default_rng(0))
     columns = listed["surveillance"]
-    columns["subject"][np.flatnonzero(columns["role"] == "mated")[0]] = 12345
+    mated = np.flatnonzero(columns["role"] == "mated")
+    known = columns["subject"][mated].copy()
+    columns["subject"][mated[0]] = 12345
     with pytest.raises(InputError, match="mated person 12345 has no gallery image"):
         surveillance.evaluate(rows, listed, index, surveillance.Params(), made.RESAMPLING)
+    columns["subject"][mated] = known
     crops = made.index(len(index))
     with pytest.raises(InputError, match="all images are 112x112: .* Remedy: set `align: none`"):
         surveillance.evaluate(rows, listed, crops, surveillance.Params(), made.RESAMPLING)
