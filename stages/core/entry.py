@@ -39,8 +39,7 @@ def start(
     for flag, settings in (options or {}).items():
         parser.add_argument(flag, **settings)
     given = parser.parse_args()
-    if OF_DVC in os.environ:
-        die_with_parent()
+    die_with_parent(of_dvc=OF_DVC in os.environ)
     keep_freed_memory()
     try:
         main(**vars(given))

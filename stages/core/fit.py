@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from stages.core.checkpoints import Checkpoints
 from stages.core.errors import InputError
@@ -49,7 +50,9 @@ class Loop:
 
     Attributes:
         accumulate: parts that a batch is cut into, one after the other: memory for one. Their
-            gradients add up to that of the mean over the whole batch; BatchNorm sees a part.
+            gradients add up to that of the mean over the whole batch. BatchNorm sees a part, and
+            so does what a margin keeps (CurricularFace's t, AdaFace's mean and deviation) and the
+            draw of negative centres, once for each part.
         scale_loss: for float16, whose small gradients are zero otherwise.
         checkpoint_steps: steps between two checkpoints within an epoch; None: at its end alone.
     """
@@ -93,12 +96,12 @@ def fit(
         DivergedError: a loss or gradient is NaN or infinite.
         InputError: there are more ranks than rows in a batch.
     """
-    _require_rows_for_all(name, recipe, rows, loop.accumulate)
+    _require_rows_for_all(name, modules, recipe, rows, loop.accumulate)
     for module in modules.values():
         synchronise(module)
     optimizer = build_optimizer(recipe, modules)
     scale = LossScale() if loop.scale_loss else None
-    descent = Descent(name, modules, optimizer, recipe.clip, scale)
+    descent = Descent(name, modules, optimizer, recipe.clip, scale, recipe.clip_centres)
     state = _State(modules, optimizer, scale)
     if state.resume(saved):
         done = f"epoch {len(state.history)}, step {state.step}"
@@ -265,8 +268,20 @@ def _batches(rows: int, batch: int, seed: int, name: str, epoch: int) -> list[np
     return np.array_split(order, math.ceil(rows / batch))
 
 
-def _require_rows_for_all(name: str, recipe: Recipe, rows: int, parts: int) -> None:
+def _require_rows_for_all(
+    name: str, modules: Mapping[str, nn.Module], recipe: Recipe, rows: int, parts: int
+) -> None:
     smallest = rows // math.ceil(rows / recipe.batch) // parts
+    inside = [part for module in modules.values() for part in module.modules()]
+    learns = any(isinstance(part, _BatchNorm) and part.training for part in inside)
+    if parts > 1 and smallest < 2 and learns:
+        raise InputError(
+            PARAMS_FILE,
+            f"batches of {recipe.batch} from {rows} images, in {parts} parts, leave BatchNorm a "
+            "single image",
+            "accumulate less or take larger batches",
+            name,
+        )
     if smallest < size():
         raise InputError(
             PARAMS_FILE,

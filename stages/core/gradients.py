@@ -123,7 +123,7 @@ class Descent:
     """Backward passes of a step, and the optimiser's move if their gradient allows it.
 
     The gradient's norm, which `clip` limits, is that of all parameters but the class centres, as in
-    the published trainings.
+    the trainings of BTNet and insightface, unless `clip_centres`.
 
     Args:
         name: of what is trained, for messages.
@@ -131,6 +131,7 @@ class Descent:
         optimizer: over what requires a gradient in them.
         clip: largest norm, or None.
         scale: for float16; None otherwise.
+        clip_centres: the norm is that of the centres too, as FaceCoresetNet's.
     """
 
     def __init__(
@@ -140,14 +141,17 @@ class Descent:
         optimizer: torch.optim.Optimizer,
         clip: float | None,
         scale: LossScale | None,
+        clip_centres: bool = False,
     ) -> None:
         self.name, self.optimizer, self.clip, self.scale = name, optimizer, clip, scale
+        self.clip_centres = clip_centres
         self.trained = trained_parameters(modules)
         everywhere = [value for value in self.trained.values() if not is_sharded(value)]
         self.sum = GradientSum(everywhere)
         self.centres, self.clipped = [], []
         for key, value in self.trained.items():
-            (self.centres if key.startswith(f"{CLASSIFIER}.") else self.clipped).append(value)
+            apart = key.startswith(f"{CLASSIFIER}.") and (is_sharded(value) or not clip_centres)
+            (self.centres if apart else self.clipped).append(value)
 
     def begin(self) -> None:
         """Forget the gradient of the step before."""
@@ -172,8 +176,9 @@ class Descent:
             DivergedError: on every rank, if loss or gradient is not finite on any.
         """
         norm = _norm(self.clipped)
-        elsewhere = torch.stack([values["loss"].to(norm), _norm(self.centres).to(norm)])
-        loss, norm_of_centres = sum_over_ranks(elsewhere).tolist()
+        own = _norm(self.centres).to(norm)
+        everywhere = sum_over_ranks(torch.stack([values["loss"].to(norm), own, own * own]))
+        loss, norm_of_centres, _ = everywhere.tolist()
         if not math.isfinite(loss):
             raise self._diverged(iteration, not_finite(values))
         if not (math.isfinite(norm_of_centres) and torch.isfinite(norm)):
@@ -183,12 +188,15 @@ class Descent:
             # Backward goes from the last tensor to the first: there it began.
             where = f"gradient of {found[-1]}" if found else "length of the gradient"
             raise self._diverged(iteration, [where])
+        clipped = self.clipped
+        if self.clip_centres:
+            norm, clipped = torch.sqrt(norm * norm + everywhere[2]), [*clipped, *self.centres]
         if self.scale is not None:
             torch._foreach_mul_(_gradients(self.trained.values()), 1 / self.scale.factor)
             norm = norm / self.scale.factor
             self.scale.grow()
         if self.clip is not None:
-            nn.utils.clip_grads_with_norm_(self.clipped, self.clip, norm)
+            nn.utils.clip_grads_with_norm_(clipped, self.clip, norm)
         self.optimizer.step()
         return True
 

@@ -11,21 +11,31 @@ from pathlib import Path
 PARENT_POLL_S = 0.2
 
 
-def die_with_parent() -> None:
-    """End this process when the one that started it dies.
+def die_with_parent(of_dvc: bool) -> None:
+    """End this process when the one that started it dies, if that is `dvc` or a launcher of ours.
 
     A SIGKILL of `dvc` reaches neither the shell it started nor this process, and the next
     `dvc repro` would start the same stage beside it. Where a shell or launcher stands
     between (its command line names this stage), the process that started it is watched too.
+    What a person starts by hand outlives the terminal.
     """
-    chain = _starters()
+    starters = _starters if of_dvc else _launcher
+    chain = starters()
+    if not chain:
+        return
 
     def watch() -> None:
-        while _starters() == chain:
+        while starters() == chain:
             time.sleep(PARENT_POLL_S)
         os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True, name="die with parent").start()
+
+
+def _launcher() -> list[int]:
+    """Process id of the parent, if that is a stage: the launcher of its ranks."""
+    words = _proc(os.getppid(), "cmdline").split(b"\0")
+    return [os.getppid()] if any(word.startswith(b"stages.") for word in words) else []
 
 
 def _starters() -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from stages.core.params import Section
 
@@ -26,7 +26,7 @@ class Augmentation(Section):
     rotation: float = Field(0.0, ge=0)  # at most, degrees either way
     shift: float = Field(0.0, ge=0)  # at most, pixels either way
     zoom: float = Field(0.0, ge=0, lt=1)  # at most, share of the size either way
-    brightness: float = Field(0.0, ge=0)  # at most, in normalised grey levels (range -1..1)
+    brightness: float = Field(0.0, ge=0)  # at most, in units of the input contract's `scale`
     contrast: float = Field(0.0, ge=0, lt=1)  # at most, share either way
     erase: float = Field(0.0, ge=0, le=1)  # probability of blanking a rectangle
     crop: float = Field(0.0, ge=0, le=1)  # probability of blanking all but a rectangle (AdaFace)
@@ -34,7 +34,13 @@ class Augmentation(Section):
     photometric: float = Field(0.0, ge=0, le=1)  # probability of a colour jitter (AdaFace)
     rand_augment: int = Field(0, ge=0)  # operations of RandAugment (FaceCoresetNet: 2)
     low_resolution: float = Field(0.0, ge=0, le=1)  # probability of resampling down and up (BTNet)
-    resolutions: tuple[int, ...] = (56, 28, 14, 7)  # sides to resample to (BTNet)
+    resolutions: tuple[PositiveInt, ...] = (56, 28, 14, 7)  # sides to resample to (BTNet)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Augmentation:
+        if self.low_resolution and not self.resolutions:
+            raise ValueError("low_resolution needs resolutions")
+        return self
 
 
 class Recipe(Section):
@@ -58,6 +64,7 @@ class Recipe(Section):
     warmup_epochs: float = Field(0.0, ge=0)
     warmup_steps: int = Field(0, ge=0)  # in place of epochs
     clip: float | None = Field(None, gt=0)  # norm of the gradient, at most
+    clip_centres: bool = False  # that of the class centres too (FaceCoresetNet)
     augment: Augmentation = Augmentation()
 
     @model_validator(mode="after")

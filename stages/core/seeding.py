@@ -7,6 +7,9 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from stages.core.errors import InputError
+from stages.core.params import PARAMS_FILE
+
 if TYPE_CHECKING:
     import torch
 
@@ -25,6 +28,9 @@ def prepare(seed: int, threads: int, device: str = "auto") -> torch.device:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda":
+        if not torch.cuda.is_available():
+            problem = "this torch finds no CUDA device"
+            raise InputError(PARAMS_FILE, problem, "set it to auto or cpu", "device")
         # On the CPU the operations used here are deterministic, and asking costs a second of
         # imports and the filling of every new tensor.
         torch.use_deterministic_algorithms(True)

@@ -73,11 +73,13 @@ def degrade(
 
 
 def augment(images: torch.Tensor, uniform: np.ndarray, how: Augmentation) -> torch.Tensor:
-    """Geometric and photometric changes of normalised float images [B, 3, S, S] in about -1..1.
+    """Geometric and photometric changes of normalised float images [B, 3, S, S].
 
     Where the recipe has a rotation, zoom or shift, each image is mirrored, rotated, zoomed and
-    shifted in one bilinear resampling (black border); otherwise `degrade` mirrors. Then its
-    contrast about its own mean and its brightness change, then a rectangle is erased.
+    shifted in one bilinear resampling, with zeros beyond its edges; otherwise `degrade` mirrors.
+    Then its contrast about its own mean and its brightness change, then a rectangle becomes zero.
+    Zero is the input contract's mean, grey in most and black in MagFace's, and its unit is that of
+    brightness.
     """
     import torch
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 
 from stages.core.checkpoints import checkpoints
+from stages.core.classifier import ClassifierParams
 from stages.core.errors import InputError
 from stages.core.files import atomic_folder
 from stages.core.fit import fit
@@ -49,7 +50,7 @@ def main(resolution: str) -> None:
     images = TrainingImages(Path("data/align") / params["dataset"], params["threads"])
     loss = params["loss"]
     margins, margin = load("losses", loss, params["losses"].get(loss), f"losses.{loss}")
-    spheres = params["classifier"]["spheres"]
+    spheres = section("classifier", ClassifierParams, params).spheres
     shape = (trunk.params.embedding, images.classes)
     classifier = _fixed(Classifier(*shape, margins.build(margin), spheres=spheres), source)
     classifier.to(device)

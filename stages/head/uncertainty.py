@@ -25,8 +25,9 @@ def prepare_task(heads: Any, settings: Section, frozen: Frozen, name: str, seed:
     every batch has pairs; others are fed images.
     """
     path = frozen.source / CENTRES
-    centres = F.normalize(load_weights(path)[0]["centres"]).to(frozen.device)
-    if len(centres) < frozen.images.classes:
+    tensors, header = load_weights(path)
+    centres = directions(tensors["centres"], header["spheres"]).to(frozen.device)
+    if len(centres) != frozen.images.classes:
         problem = f"has {len(centres)} centres for {frozen.images.classes} people"
         raise InputError(path, problem, "choose the dataset that the trunk was trained on")
     build = {"shape": frozen.shape, "embedding": frozen.embedding}
@@ -50,6 +51,15 @@ def prepare_task(heads: Any, settings: Section, frozen: Frozen, name: str, seed:
 
     rows = len(people) if together else len(frozen.images)
     return Task({"head": head}, rows, step, [*frozen.inputs, path], build)
+
+
+def directions(centres: Tensor, spheres: int) -> Tensor:
+    """Class centres [c, E] of length 1, whose parts in the N spheres count alike.
+
+    A class is where the cosine is 1 in every sphere, whatever lengths the parts have got.
+    """
+    parts = F.normalize(centres.view(len(centres), spheres, -1), dim=2)
+    return parts.flatten(1) / spheres**0.5
 
 
 def draw_people(

@@ -28,6 +28,7 @@ from stages.heads._selection import farthest_points
 WAVELENGTH = 10_000.0  # longest of the norm's encoding, in norms
 IMAGES_A_GROUP = 4096  # of sets of one size that are read at a time
 NORM_FLOOR = 1e-12
+PI = 3.141592653589793
 
 # Parts of published checkpoints that nothing reads: they never had a gradient.
 DEAD = (
@@ -49,7 +50,7 @@ class AdaFace(Section):
     the defaults are FaceCoresetNet's."""
 
     scale: float = Field(48.0, gt=0)
-    margin: float = Field(0.8, ge=0)
+    margin: float = Field(0.8, ge=0, lt=PI)
     concentration: float = Field(0.333, ge=0)
     t_alpha: float = Field(0.01, gt=0, le=1)
 
@@ -69,6 +70,14 @@ class Params(Recipe):
     largest: int = Field(20, ge=1)  # set; a batch's size is uniform in 1..largest
     clip_length: int = Field(3, ge=1)  # most frames made of one image
     adaface: AdaFace = AdaFace()
+
+    def misfit(self, embedding: int) -> str | None:
+        """Why the head cannot read embeddings of that length, if it cannot."""
+        if embedding % 2:
+            return f"the code of a norm has pairs of numbers, an embedding of {embedding} has not"
+        if embedding % self.attention_heads:
+            return f"an embedding of {embedding} has no {self.attention_heads} equal parts"
+        return None
 
 
 class Clip(NamedTuple):

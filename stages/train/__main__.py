@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from stages.core.checkpoints import checkpoints
+from stages.core.classifier import ClassifierParams
 from stages.core.contract import InputContract
 from stages.core.files import atomic_folder
 from stages.core.fit import Loop, fit
@@ -54,7 +55,8 @@ def main() -> None:
     network = family.build(network_params).to(device, memory_format=torch.channels_last).train()
     margin = margins.build(margin_params)
     sizes = (network_params.embedding, images.classes)
-    classifier = Classifier(*sizes, margin, seed=seed, **params["classifier"]).to(device)
+    shares = section("classifier", ClassifierParams, params).model_dump()
+    classifier = Classifier(*sizes, margin, seed=seed, **shares).to(device)
     inputs = [images.index_file]
     if settings.initial:
         inputs += start_from(Path("models") / settings.initial, network, classifier, contract)

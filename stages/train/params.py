@@ -15,7 +15,7 @@ class Params(Section):
 
     colour: Literal["rgb", "bgr"] = "rgb"
     mean: float = 127.5
-    scale: float = 127.5
+    scale: float = Field(127.5, gt=0)
     resampler: Resampler = "pil_bilinear"
     precision: Literal["fp32", "bf16", "fp16"] = (
         "fp32"  # of the network; the loss has fp32 at least

@@ -84,6 +84,13 @@ def spoil(params: dict, key: str, value: object) -> None:
         ("evaluate.descriptors", ["men"], r"evaluate\.descriptors: 'men' is none of .*mean"),
         ("evaluate.likelihoods", ["sfc"], r"evaluate\.likelihoods: 'sfc' is none of .*scf"),
         ("report.headline", {"pears": {}}, r"report\.headline: 'pears' is none of .*pairs"),
+        ("backbone.embedding", 100, r"head\.coreset: an embedding of 100 has no 8 equal parts"),
+        ("backbone.embedding", 127, r"head\.coreset: the code of a norm has pairs of numbers"),
+        ("backbone.embedding", 1, r"head\.(scf|coreset): "),
+        ("head.coreset.adaface.margin", 3.5, r"head\.coreset\.adaface\.margin: .*less than 3\.14"),
+        ("train.scale", 0, r"train\.scale: .*greater than 0, not 0"),
+        ("schedules.orl.augment.resolutions", [], r"augment: .*low_resolution needs resolutions"),
+        ("schedules.orl.augment.resolutions", [0], r"augment\.resolutions\.0: .*greater than 0"),
         ("trunk", "r100", r"trunk: models/r100 holds no model"),
         ("train.initial", "r100", r"train\.initial: models/r100 holds no model.*null"),
         ("seed", -1, r"seed: .*not -1"),
@@ -97,17 +104,32 @@ def test_a_spoilt_key_is_named(params, key: str, value: object, said: str) -> No
         validate(params)
 
 
+def test_the_reference_s_rule_for_branches_is_one_for_iresnets(params) -> None:
+    params["distill"]["freeze"] = "reference"
+    validate(params)
+    params["backbone"]["name"] = "mobilefacenet"
+    with pytest.raises(InputError, match=r"distill\.freeze: .* mobilefacenet has not.*strict"):
+        validate(params)
+
+
 def test_an_imported_trunk_is_of_the_network_that_stages_depend_on(
-    params, monkeypatch, tmp_path
+    params, monkeypatch, tmp_path, capsys
 ) -> None:
-    header = {"network": {"name": "ir"}}
+    described = {"name": "ir_se", "depth": 50, "width": 1.0, "embedding": 512, "se": True}
+    header = {"network": described}
     save_weights(tmp_path / "models/r100/weights.safetensors", {}, header)
     monkeypatch.chdir(tmp_path)
     params["trunk"] = "r100"
-    with pytest.raises(InputError, match=r"backbone\.name: r100 is of ir.*set it to ir"):
+    with pytest.raises(InputError, match=r"backbone\.name: r100 is of ir_se.*set it to ir_se"):
         validate(params)
-    params["backbone"]["name"] = "ir"
+    params["backbone"]["name"] = "ir_se"  # which has no depth 18, but none is built of it
     validate(params)
+    assert "`dvc repro report` trains no other" in capsys.readouterr().err
+    params["backbone"]["embedding"] = 127
+    validate(params)
+    params["classifier"]["spheres"] = 3
+    with pytest.raises(InputError, match=r"3 spheres do not divide an embedding of 512"):
+        validate(params)
 
 
 def test_a_missing_test_set_is_named_and_leaves_the_others_valid(params, capsys) -> None:

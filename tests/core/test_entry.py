@@ -9,6 +9,7 @@ import pytest
 
 from stages.core.entry import start
 from stages.core.errors import LONGEST, InputError
+from stages.core.seeding import prepare
 
 
 def said(monkeypatch: pytest.MonkeyPatch, fault: Exception) -> str:
@@ -52,3 +53,9 @@ def test_a_missing_output_of_another_stage_is_one_line(monkeypatch) -> None:
 def test_other_faults_are_this_programs(monkeypatch) -> None:
     with pytest.raises(FileNotFoundError):
         said(monkeypatch, FileNotFoundError(errno.ENOENT, "", "x.csv"))
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(InputError, match="device: this torch finds no CUDA device"):
+        prepare(0, 1, "cuda")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from stages.core.checkpoints import Checkpoints, checkpoints
+from stages.core.checkpoints import Checkpoints, _digest, checkpoints
 from stages.core.errors import InputError
 from stages.core.fit import Loop, _batches, fit
 from stages.core.gradients import DivergedError
+from stages.core.parent import PARENT_POLL_S, die_with_parent
 from stages.core.recipe import Recipe
 
 ROWS = 23
@@ -115,9 +118,11 @@ def test_what_fails_while_loading_ends_the_training(tmp_path) -> None:
 
 def test_a_batch_that_does_not_reach_all_parts_is_refused(tmp_path) -> None:
     network, step = toy()
-    with pytest.raises(InputError, match="batches of 5 from 23 images, in 5 parts"):
-        saved, loop = Checkpoints(tmp_path), Loop(accumulate=5)
-        fit("toy", {"toy": network}, RECIPE, ROWS, step, saved, tmp_path / "log", 1, loop=loop)
+    saved = Checkpoints(tmp_path)
+    for parts, said in ((5, "some of the 1 processes without"), (4, "BatchNorm a single image")):
+        loop, modules = Loop(accumulate=parts), {"toy": network.train(parts == 4)}
+        with pytest.raises(InputError, match=f"batches of 5 from 23 images, in {parts} .*{said}"):
+            fit("toy", modules, RECIPE, ROWS, step, saved, tmp_path / "log", 1, loop=loop)
 
 
 def test_nan_stops_within_the_step_and_keeps_the_last_checkpoint(tmp_path) -> None:
@@ -195,6 +200,7 @@ def test_folder_is_gone_after_success_and_kept_after_failure(tmp_path, monkeypat
 
 def _hold(root: str, started) -> None:
     os.environ["DVC_ROOT"] = root
+    die_with_parent(of_dvc=True)
     with checkpoints("toy", {}, []):
         started.set()
         time.sleep(60)
@@ -219,6 +225,44 @@ def test_a_trainer_dies_with_the_process_that_started_it(tmp_path) -> None:
     while _running(pid.value) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _running(pid.value)
+
+
+def _start_by_hand(started, pid) -> None:
+    child = multiprocessing.Process(target=_wait_by_hand, args=(started,))
+    child.start()
+    pid.value = child.pid
+    child.join()
+
+
+def _wait_by_hand(started) -> None:
+    die_with_parent(of_dvc=False)
+    started.set()
+    time.sleep(60)
+
+
+def test_what_is_started_by_hand_outlives_its_terminal() -> None:
+    context = multiprocessing.get_context("fork")
+    started, pid = context.Event(), context.Value("i", 0)
+    parent = context.Process(target=_start_by_hand, args=(started, pid))
+    parent.start()
+    assert started.wait(20)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.join()
+    time.sleep(5 * PARENT_POLL_S)
+    assert _running(pid.value)
+    os.kill(pid.value, signal.SIGKILL)
+
+
+def test_the_file_that_was_started_names_the_folder_too(tmp_path, monkeypatch) -> None:
+    """Under `python -m stages.train` that is no module called stages.train.__main__."""
+    started = tmp_path / "__main__.py"
+    monkeypatch.setattr("stages.core.checkpoints.STAGES", tmp_path)
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__file__=str(started)))
+    digests = []
+    for text in ("loss", "3 * loss", "loss"):
+        started.write_text(text)
+        digests.append(_digest({}, []))
+    assert digests[0] == digests[2] != digests[1]
 
 
 def _running(pid: int) -> bool:

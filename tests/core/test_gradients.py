@@ -87,6 +87,17 @@ def test_class_centres_are_neither_clipped_nor_counted() -> None:
     torch.testing.assert_close(modules["classifier"].at.detach(), torch.tensor([-12.0, 4.0]))
 
 
+def test_class_centres_are_clipped_with_the_others_where_the_recipe_says_so() -> None:
+    modules = {"network": Point(), "classifier": Point()}
+    descent = Descent("toy", modules, build_optimizer(RECIPE, modules), 1.0, None, True)
+    descent.begin()
+    loss = modules["network"].at[0] * 3 + modules["classifier"].at[0] * 4
+    descent.backward(loss, last=True)
+    descent.move({"loss": loss.detach()}, 0)  # a gradient of length 5, clipped to 1
+    torch.testing.assert_close(modules["network"].at.detach(), torch.tensor([2.7, 4.0]))
+    torch.testing.assert_close(modules["classifier"].at.detach(), torch.tensor([2.6, 4.0]))
+
+
 def test_the_tensor_nearest_to_the_loss_is_named() -> None:
     """Backward carries NaN from there to all before it."""
     network = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 1))

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 STAGE = '''
 import os, signal, sys, time
 import torch
-from stages.core.checkpoints import die_with_parent
+from stages.core.parent import die_with_parent
 from stages.core.errors import InputError
 from stages.core.launch import start_on_ranks
 from stages.core.ranks import rank, size, sum_over_ranks
@@ -25,7 +25,7 @@ from stages.core.seeding import prepare
 def main(what):
     """Add ones over ranks, but for the last rank, which may fail."""
     prepare(0, 1, "cpu")
-    print("pid", os.getpid(), flush=True)
+    os.write(1, f"pid {os.getpid()}\\n".encode())  # at once: ranks write beside each other
     if rank() == size() - 1:
         if what == "input":
             raise InputError("faces.rec", "is cut off", "copy it again", 3)
@@ -37,8 +37,8 @@ def main(what):
     if rank() == 0:
         print("sum", total, "of", size(), flush=True)
     if what == "wait":
-        die_with_parent()
-        print("waiting", flush=True)
+        die_with_parent(of_dvc=True)
+        os.write(1, b"waiting\\n")
         time.sleep(120)
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def project(root: Path, heads: dict[str, dict[str, Any]]) -> None:
     contract = InputContract(embedding=EMBEDDING)
     folder = root / "models/train"
     save_network(folder, network, iresnet.describe(shape), contract)
-    save_weights(folder / CENTRES, {"centres": torch.randn(len(PEOPLE), EMBEDDING)}, {})
+    save_weights(folder / CENTRES, {"centres": torch.randn(len(PEOPLE), EMBEDDING)}, {"spheres": 1})
     for stage in ("unpack", "align"):
         _images(root / "data" / stage / "faces", np.repeat(np.arange(len(PEOPLE)), PEOPLE))
         (root / "data" / stage / "faces/tables").mkdir()

@@ -17,7 +17,7 @@ from stages.extract.__main__ import main as extract
 from stages.head import sets
 from stages.head.__main__ import main
 from stages.head.frozen import Frozen
-from stages.head.uncertainty import draw_people
+from stages.head.uncertainty import directions, draw_people
 from stages.heads import coreset
 from stages.networks._files import CENTRES
 from tests.head.made import EMBEDDING, PEOPLE, SHARED, project
@@ -117,15 +117,23 @@ def test_sets_may_come_from_images() -> None:
     assert header["settings"]["source"] == "images"
 
 
-def test_a_trunk_of_other_people_is_refused() -> None:
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_trunk_of_other_people_is_refused(count: int) -> None:
     path = Path("models/train") / CENTRES
     tensors, header = load_weights(path)
-    save_weights(path, {"centres": tensors["centres"][:2]}, header)
+    save_weights(path, {"centres": torch.ones(count, EMBEDDING)}, header)
     try:
-        with pytest.raises(InputError, match="2 centres for 3 people"):
+        with pytest.raises(InputError, match=f"{count} centres for 3 people"):
             main("scf")
     finally:
         save_weights(path, tensors, header)
+
+
+def test_the_direction_of_a_class_is_where_every_sphere_s_cosine_is_one() -> None:
+    centres = torch.tensor([[3.0, 4, 0, 5], [0, 2, 0.3, 0.4]])
+    expected = torch.tensor([[0.6, 0.8, 0, 1], [0, 1, 0.6, 0.8]]) / 2**0.5
+    torch.testing.assert_close(directions(centres, 2), expected)
+    assert torch.equal(directions(centres, 1), torch.nn.functional.normalize(centres))
 
 
 def test_people_and_their_images() -> None:

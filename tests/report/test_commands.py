@@ -76,7 +76,7 @@ def project(whole, tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(check, "_require_root", lambda *_: None)
     monkeypatch.setattr(check, "_require_model", lambda key, name, remedy: PUBLISHED_AS[name])
-    monkeypatch.setattr(check, "_network_of", lambda network: network)
+    monkeypatch.setattr(check, "_network_of", lambda network: {"name": network})
     return tmp_path
 
 
