@@ -1,6 +1,6 @@
 """Draws docs/images/magnitudes.png: a handful of faces, sorted by the magnitude of their embedding.
 
-    dvc exp run -n magface -S loss=magface -S +backbone.flavour=magface
+    dvc exp run -n magnitudes -S loss=magface -S ++backbone.flavour=magface
     python -m docs.images.magnitudes
 
 The faces are those of the embedded surveillance set, photographs of people that the trunk never

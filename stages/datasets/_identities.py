@@ -11,7 +11,7 @@ from stages.core.errors import InputError
 from stages.datasets._files import refuse_outside
 from stages.datasets._mat import load_mat
 
-SUFFIXES = {".jpg", ".jpeg", ".png"}
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
 LAST_SUBJECT = 2**53  # past it, not every whole number is a float
 
 
@@ -48,5 +48,6 @@ def found_images(folder: Path, origin: str) -> list[File]:
     """The images in `folder` by name. Raise InputError if there is no such folder."""
     if not folder.is_dir():
         raise InputError(folder, "folder not found", origin)
-    names = sorted(f.name for f in folder.iterdir() if f.suffix.lower() in SUFFIXES)
+    there = (f for f in folder.iterdir() if not f.name.startswith("."))
+    names = sorted(f.name for f in there if f.suffix.lower() in SUFFIXES)
     return [File(f"{folder.name}/{name}", folder, name) for name in names]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stages.core.errors import InputError
 from stages.core.params import Section
 from stages.datasets._files import read_image
 from stages.datasets._source import Record, Records, Source
 
-SUFFIXES = {".jpg", ".jpeg", ".png"}
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
 ORIGIN = "put a folder of people there, each a folder of JPEG or PNG images"
 
 
@@ -33,12 +34,19 @@ class Params(Section):
     held_out: float = Field(0.2, gt=0, lt=1)
     most: int | None = Field(None, gt=0)
 
+    @model_validator(mode="after")
+    def _held_out_of_a_part(self) -> Params:
+        if self.part == "all" and "held_out" in self.model_fields_set:
+            raise ValueError("held_out needs part: train, or part: test")
+        return self
+
 
 def read(root: Path, params: Params, reader: str = "native") -> Source:
     """The images of folder `root`, people by name and images by name within a person.
 
-    The label of a person is the rank of the name among the people of the part. Who is held out is
-    a matter of the name alone, so that it stays the same when people are added.
+    The label of a person is the rank of the name among those of the part who have images. Who is
+    held out is a matter of the name alone, so that it stays the same when people are added. What is
+    no image by its name is left out, and counted on stderr.
 
     Args:
         reader: of no consequence here.
@@ -49,11 +57,16 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
     if not root.is_dir():
         raise InputError(root, "folder not found", ORIGIN)
     people = [person for person in _names(root, os.DirEntry.is_dir) if _belongs(person, params)]
+    images = {person: found for person in people if (found := _images(root / person))}
     files = [
         (label, f"{person}/{image}")
-        for label, person in enumerate(people)
-        for image in _images(root / person)[: params.most]
+        for label, (person, found) in enumerate(images.items())
+        for image in found[: params.most]
     ]
+    there = sum(len(os.listdir(root / person)) for person in people)
+    if others := there - sum(map(len, images.values())):
+        kinds = ", ".join(sorted(SUFFIXES))
+        print(f"{root}: left out {others} files and folders, no images ({kinds})", file=sys.stderr)
     if not files:
         raise InputError(root, f"no images in part `{params.part}`", ORIGIN)
 
@@ -71,7 +84,15 @@ def _images(person: Path) -> list[str]:
 
 def _names(folder: Path, kind: Callable[[os.DirEntry], bool]) -> list[str]:
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if kind(e) and not e.name.startswith("."))
+        names = sorted(e.name for e in entries if kind(e) and not e.name.startswith("."))
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                folder, "the name is not UTF-8", "rename it", str(os.fsencode(name))
+            ) from None
+    return names
 
 
 def _belongs(person: str, params: Params) -> bool:

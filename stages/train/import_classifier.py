@@ -13,7 +13,7 @@ from stages.core.errors import InputError
 from stages.train.import_files import Checkpoint
 from stages.train.import_systems import Centres, System
 
-RANK = re.compile(r"(?:gpu|rank)_?(\d+)")
+RANK = re.compile(r"(?:gpu|rank)_(\d+)(?!.*(?:gpu|rank)_\d)")  # the last; gpu8 is their number
 LAST_NUMBER = re.compile(r"(\d+)\D*$")
 
 

@@ -25,8 +25,10 @@ def main(image_set: str, model: str) -> None:
     try:
         norms = np.load(file)
     except (OSError, ValueError) as fault:
-        raise InputError(file, f"cannot be read ({fault})", "run dvc repro") from None
-    present = read_params()["losses"]["magface"] or {}
+        remedy = "choose one of `test_sets` and a folder of its features, such as trunk; dvc repro"
+        raise InputError(file, f"cannot be read ({fault})", remedy) from None
+    given = read_params()
+    present = given["losses"]["magface"] or {}
     params = section("losses.magface", Params, {"losses": {"magface": present}})
     try:
         proposed = propose(norms, params)
@@ -34,7 +36,7 @@ def main(image_set: str, model: str) -> None:
         raise InputError(file, str(fault), "choose another model or image set") from None
     print(f"{len(norms)} images, magnitudes {norms.min():.4g} to {norms.max():.4g}; try")
     flags = [f"-S losses.magface.{name}={getattr(proposed, name):g}" for name in PROPOSED]
-    print("dvc exp run -S loss=magface", *flags)
+    print("dvc exp run -S loss=magface", *flags, f"-S train.initial={given['trunk']}")
 
 
 if __name__ == "__main__":

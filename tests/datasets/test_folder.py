@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -81,7 +82,9 @@ def test_who_is_held_out_is_a_matter_of_the_name(tmp_path: Path) -> None:
     assert not below & found(tmp_path, Params(part="train", held_out=0.4)).keys()
 
 
-@pytest.mark.parametrize("options", [{"part": "half"}, {"held_out": 0.0}, {"held_out": 1.0}])
+@pytest.mark.parametrize(
+    "options", [{"part": "half"}, {"held_out": 0.2}, {"part": "test", "held_out": 1.0}]
+)
 def test_options_are_checked(options: dict) -> None:
     with pytest.raises(ValidationError):
         Params(**options)
@@ -100,3 +103,20 @@ def test_an_image_that_has_gone(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         list(source.records)
     assert caught.value.record == "b/0.jpg"
+
+
+def test_people_without_images_are_no_class_and_what_is_left_out_is_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    people(tmp_path, ["a", "c"])
+    (tmp_path / "b/deeper").mkdir(parents=True)
+    (tmp_path / "c/photo.webp").touch()
+    assert found(tmp_path, Params()) == {"a": {0}, "c": {1}}
+    assert "left out 2 files and folders" in capsys.readouterr().err
+
+
+def test_a_name_that_is_not_utf_8_is_shown(tmp_path: Path) -> None:
+    people(tmp_path, ["a"])
+    (tmp_path / os.fsdecode(b"Jos\xe9")).mkdir()
+    with pytest.raises(InputError, match=r"Jos\\xe9.*not UTF-8.*rename it"):
+        read(tmp_path, Params())

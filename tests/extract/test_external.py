@@ -80,7 +80,11 @@ def test_they_are_rows_beside_the_models_here(vectors) -> None:
 def test_an_entry_names_a_test_set(vectors) -> None:
     params = read_params(ROOT / "params.yaml")
     name = params["test_sets"][0]
-    validate(params | {"features": {"mine": {"dataset": name, "file": "mine.npz"}}})
+    there = {"mine": {"dataset": name, "file": "mine.npz"}}
+    with pytest.raises(InputError, match=r"features.mine.file: mine.npz is not there"):
+        validate(params | {"features": there})
+    Path("mine.npz").touch()
+    validate(params | {"features": there})
     entry = {"mine": {"dataset": params["dataset"], "file": "mine.npz"}}
     with pytest.raises(InputError, match="features.mine.dataset"):
         validate(params | {"features": entry})

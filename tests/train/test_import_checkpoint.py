@@ -17,6 +17,8 @@ from stages.heads import coreset
 from stages.losses._classifier import Classifier
 from stages.networks._files import load_trunk, require_trunk
 from stages.train import import_checkpoint
+from stages.train.import_classifier import _by_rank
+from stages.train.import_files import Checkpoint
 from tests.train.published import (
     CLASSES,
     EMBEDDING,
@@ -297,3 +299,13 @@ def test_coreset_without_an_aggregation_module(tmp_path):
     path = save(tmp_path / "a.ckpt", published(network("ir", depth=18)))
     with pytest.raises(InputError, match="no aggregation module.*--as adaface"):
         import_checkpoint.main(path, "coreset", [])
+
+
+def test_the_last_rank_in_a_name_counts_and_how_many_devices_there_were_does_not() -> None:
+    def named(*stems: str) -> list[Checkpoint]:
+        return [Checkpoint(Path(f"{stem}.pt"), {}, [], {}) for stem in stems]
+
+    alone = named("magface_gpu8_epoch25")
+    assert _by_rank(alone) == alone
+    both = named("ms1mv3_gpu_8_rank_1", "ms1mv3_gpu_8_rank_0")
+    assert _by_rank(both) == both[::-1]

@@ -16,7 +16,9 @@ from stages.train.propose_magface import main
 def project(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     magface = {"scale": 64.0, "l_m": 0.45, "u_m": 1.0}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"losses": {"magface": magface}}))
+    (tmp_path / "params.yaml").write_text(
+        yaml.safe_dump({"trunk": "r100", "losses": {"magface": magface}})
+    )
     (tmp_path / "data/features/faces/trunk").mkdir(parents=True)
     return tmp_path
 
@@ -31,6 +33,7 @@ def test_the_range_is_shown_and_the_flags_hold_it(project: Path, capsys) -> None
     main("faces", "trunk")
     said = capsys.readouterr().out
     assert said.startswith("3 images, magnitudes 1.25 to 4; try\ndvc exp run -S loss=magface ")
+    assert said.endswith("-S train.initial=r100\n")
     values = {key: float(v) for key, v in re.findall(r"-S losses\.magface\.(\w+)=([\d.]+)", said)}
     assert set(values) == {"l_a", "u_a", "lambda_g"}
     assert values["l_a"] < 1.25
@@ -40,7 +43,7 @@ def test_the_range_is_shown_and_the_flags_hold_it(project: Path, capsys) -> None
 
 
 def test_the_papers_settings_may_stand_as_null(project: Path, capsys) -> None:
-    (project / "params.yaml").write_text("losses: {magface: null}\n")
+    (project / "params.yaml").write_text("{trunk: train, losses: {magface: null}}\n")
     features(project, [20.0, 30.0])
     main("faces", "trunk")
     assert "losses.magface.l_a=18" in capsys.readouterr().out
