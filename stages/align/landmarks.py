@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from stages.align.params import Params
 from stages.core.detector import Detector
+from stages.datasets._encoded import quarters
 from stages.datasets._store import ImageStore
 
 NO_FACE = "no_face"  # the detector finds none
@@ -25,16 +26,28 @@ def given(store: ImageStore) -> np.ndarray:
 def detected(store: ImageStore, settings: Params) -> np.ndarray:
     """Landmarks of the largest face of each image, float32 [n, 10]; NaN where there is no face.
 
-    Images of equal bytes are looked at once.
+    Images of equal bytes are looked at once, and upright, as their cameras say; the landmarks are
+    those of the image as it is stored.
     """
     detector = Detector(settings.short_side, settings.border, settings.smallest_face)
     _, rows, which = np.unique(store.index.sha1, return_index=True, return_inverse=True)
     found = np.full((len(rows), 10), np.nan, np.float32)
     for place in tqdm(np.argsort(rows), "faces", unit="image", file=sys.stderr, disable=None):
-        face = detector.largest(store.image(rows[place]))
+        turns = quarters(store.encoded(rows[place]))
+        image = np.rot90(store.image(rows[place]), turns)
+        face = detector.largest(np.ascontiguousarray(image))
         if face is not None:
-            found[place] = face.landmarks.ravel()
+            found[place] = _turned_back(face.landmarks, turns, image.shape).ravel()
     return found[which]
+
+
+def _turned_back(points: np.ndarray, turns: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Points x, y [n, 2] of an image of `shape` before `turns` quarters to the left."""
+    height, width = shape[:2]
+    for _ in range(turns):  # a quarter to the right takes (x, y) to (height - 1 - y, x)
+        points = np.stack([height - 1 - points[:, 1], points[:, 0]], axis=1)
+        height, width = width, height
+    return points
 
 
 def reason(landmarks: np.ndarray, way: str) -> str:

@@ -98,7 +98,11 @@ def validate(params: Settings) -> None:
     _validate_benchmarks(top)
     for name, entry in top.features.items():
         _named(entry.dataset, top.test_sets, f"features.{name}.dataset", "test_sets")
-        _require_features(f"features.{name}.file", Path(entry.file))
+        if not Path(entry.file).exists():
+            problem = f"{entry.file} is not there"
+            remedy = "give its path, absolute where experiments are queued, or `dvc add` it"
+            fault = _wrong(f"features.{name}.file", problem, remedy)
+            print(f"{fault}\n{WITHOUT_IT}", file=sys.stderr)
 
 
 def _validate_model(top: Top, freeze: str) -> int:
@@ -218,12 +222,6 @@ def _validate_sets(top: Top) -> None:
             if name == top.dataset:
                 raise
             print(f"{fault}\n{WITHOUT_IT}", file=sys.stderr)
-
-
-def _require_features(key: str, file: Path) -> None:
-    if not file.exists():
-        remedy = "give its path, absolute where experiments are queued, or `dvc add` it"
-        raise _wrong(key, f"{file} is not there", remedy)
 
 
 WITHOUT_IT = (

@@ -94,9 +94,13 @@ def _root() -> Path:
 def _digest(settings: dict[str, Any], inputs: list[Path]) -> str:
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     # by their files: the one that was started is called __main__
-    loaded = {Path(getattr(m, "__file__", None) or "").resolve() for m in [*sys.modules.values()]}
-    modules = sorted(path for path in loaded if path.is_relative_to(STAGES))
-    for path in [*modules, *map(Path, inputs)]:
+    files = {
+        Path(module.__file__).resolve()
+        for name, module in [*sys.modules.items()]
+        if name.partition(".")[0] in ("__main__", "stages") and getattr(module, "__file__", None)
+    }
+    code = sorted(file for file in files if file.is_relative_to(STAGES))
+    for path in [*code, *map(Path, inputs)]:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:32]
 

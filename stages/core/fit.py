@@ -274,22 +274,13 @@ def _require_rows_for_all(
     smallest = rows // math.ceil(rows / recipe.batch) // parts
     inside = [part for module in modules.values() for part in module.modules()]
     learns = any(isinstance(part, _BatchNorm) and part.training for part in inside)
+    cut = f"batches of {recipe.batch} from {rows} images, in {parts} parts, leave"
+    remedy = "accumulate less or take larger batches"
     if parts > 1 and smallest < 2 and learns:
-        raise InputError(
-            PARAMS_FILE,
-            f"batches of {recipe.batch} from {rows} images, in {parts} parts, leave BatchNorm a "
-            "single image",
-            "accumulate less or take larger batches",
-            name,
-        )
+        raise InputError(PARAMS_FILE, f"{cut} BatchNorm a single image", remedy, name)
     if smallest < size():
-        raise InputError(
-            PARAMS_FILE,
-            f"batches of {recipe.batch} from {rows} images, in {parts} parts, leave some of the "
-            f"{size()} processes without an image",
-            "start fewer processes, accumulate less or take larger batches",
-            name,
-        )
+        problem = f"{cut} some of the {size()} processes without an image"
+        raise InputError(PARAMS_FILE, problem, f"start fewer processes, {remedy}", name)
 
 
 def ahead(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,9 @@ PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}  # of one in several passes,
 SCAN = 0xDA  # of its coefficients,
 ALONE = {0x00, 0x01, *range(0xD0, 0xD9), 0xFF}  # and what has no length
 SHORTEST = 10  # bytes of a frame's header up to its parts
+APP1, EXIF, ORIENTATION = 0xE1, b"Exif\0\0", 0x0112  # where a camera says how it was held
+BYTE_ORDERS = {b"II*\0": "little", b"MM\0*": "big"}
+QUARTERS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}  # turns by 90 degrees to the left, to be upright
 
 DAMAGE = ("Corrupt JPEG data", "Premature end")  # how libjpeg's warnings of lost pixels begin
 STRAY = "extraneous bytes"  # the one of these that costs no pixel
@@ -78,18 +82,58 @@ def _frame(data: bytes) -> tuple[Kind, int]:
     What is sent in several scans is kept as coefficients of 2 bytes until the last.
     """
     kind, parts = None, 0
-    at = data.find(b"\xff", 2)
-    while 0 <= at < len(data) - SHORTEST:
-        marker = data[at + 1]
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
+    for at, marker in _segments(data):
         if marker in FRAMES:
             height, width = np.frombuffer(data, ">u2", 2, at + 5).tolist()
             kind, parts = Kind("jpg", width, height), data[at + 9]
             progressive = marker in PROGRESSIVE
         elif marker == SCAN and kind:
+            if data.rfind(JPEG_END) < at:  # the one that was found ends a thumbnail
+                break
             return kind, 3 if progressive or data[at + 4] < parts else 1
-        at = data.find(b"\xff", at + (1 if marker in ALONE else 2 + length))
-    raise ValueError("a JPEG without a picture")
+    raise ValueError(f"a JPEG that is cut short at {len(data)} bytes, or without a picture")
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Where each segment of a JPEG begins, and its marker; what has no length is passed over."""
+    at = data.find(b"\xff", 2)
+    while 0 <= at < len(data) - SHORTEST:
+        marker = data[at + 1]
+        if marker in ALONE:
+            at = data.find(b"\xff", at + 1)
+            continue
+        yield at, marker
+        at = data.find(b"\xff", at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
+
+
+def quarters(payload: bytes | memoryview) -> int:
+    """Turns by 90 degrees to the left that put an image upright, as its EXIF entry of JPEG says.
+
+    Of the entries that mirror the image as well (Exif 2.32, tag 0x0112: 2, 4, 5 and 7) only the
+    turn counts: a mirrored face is a face. 0 where nothing is said, or nothing that can be read.
+    """
+    data = bytes(payload)
+    for at, marker in _segments(data) if data.startswith(JPEG_START) else ():
+        if marker == SCAN:
+            break
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == APP1 and data.startswith(EXIF, at + 4):
+            return QUARTERS.get(_orientation(data[at + 4 + len(EXIF) : end]), 0)
+    return 0
+
+
+def _orientation(tiff: bytes) -> int:
+    """The entry in the first directory of a TIFF header; 0 if there is none."""
+    order = BYTE_ORDERS.get(tiff[:4])
+    if order is None:
+        return 0
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(tiff[at : at + size], order)
+
+    begin = number(4, 4)
+    entries = range(begin + 2, begin + 2 + 12 * number(begin, 2), 12)
+    return next((number(at + 8, 2) for at in entries if number(at, 2) == ORIENTATION), 0)
 
 
 def _refuse_bomb(kind: Kind, data: bytes, copies: int) -> None:
@@ -106,7 +150,7 @@ def _beginning(data: bytes) -> str:
 def decode(payload: bytes | memoryview, out: np.ndarray | None = None) -> np.ndarray:
     """Pixels of an encoded image, uint8 [height, width, 3], RGB; grey images get three equal ones.
 
-    Orientation marks of cameras are ignored: width and height are those of the header.
+    Width and height are those of the header, however the camera was held (`quarters`).
 
     Args:
         out: where to write the pixels, of exactly their shape and contiguous; None for a new array.

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from stages.core.errors import InputError
 
+SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
+
 
 def refuse_outside(folder: Path, name: str, listing: Path, record: str | int) -> None:
     """Raise InputError if the file `name` is not in `folder`."""

@@ -8,10 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from stages.core.errors import InputError
-from stages.datasets._files import refuse_outside
+from stages.datasets._files import SUFFIXES, refuse_outside
 from stages.datasets._mat import load_mat
 
-SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
 LAST_SUBJECT = 2**53  # past it, not every whole number is a float
 
 
@@ -48,6 +47,6 @@ def found_images(folder: Path, origin: str) -> list[File]:
     """The images in `folder` by name. Raise InputError if there is no such folder."""
     if not folder.is_dir():
         raise InputError(folder, "folder not found", origin)
-    there = (f for f in folder.iterdir() if not f.name.startswith("."))
+    there = (f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
     names = sorted(f.name for f in there if f.suffix.lower() in SUFFIXES)
     return [File(f"{folder.name}/{name}", folder, name) for name in names]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -45,6 +46,9 @@ class TrainingImages:
                 row,
             )
         self.classes = int(self.labels.max()) + 1
+        if empty := self.classes - len(np.unique(self.labels)):
+            problem = f"{empty} of {self.classes} classes have no image; they are trained as well"
+            print(f"{self.index_file}: {problem}", file=sys.stderr)
         self.digest = hashlib.sha256(self.index_file.read_bytes()).hexdigest()
         index = self.store.index
         self._of_native_size = (index.height != SIDE) | (index.width != SIDE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +13,9 @@ from pydantic import Field, model_validator
 
 from stages.core.errors import InputError
 from stages.core.params import Section
-from stages.datasets._files import read_image
+from stages.datasets._files import SUFFIXES, read_image
 from stages.datasets._source import Record, Records, Source
 
-SUFFIXES = {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
 ORIGIN = "put a folder of people there, each a folder of JPEG or PNG images"
 
 
@@ -56,15 +55,21 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
     """
     if not root.is_dir():
         raise InputError(root, "folder not found", ORIGIN)
-    people = [person for person in _names(root, os.DirEntry.is_dir) if _belongs(person, params)]
-    images = {person: found for person in people if (found := _images(root / person))}
+    people = [e.name for e in _entries(root) if e.is_dir() and _belongs(e.name, params)]
+    images: dict[str, list[str]] = {}
+    others = 0
+    for person in people:
+        entries = _entries(root / person)
+        found = [e.name for e in entries if Path(e.name).suffix.lower() in SUFFIXES and e.is_file()]
+        others += len(entries) - len(found)
+        if found:
+            images[person] = found
     files = [
         (label, f"{person}/{image}")
         for label, (person, found) in enumerate(images.items())
         for image in found[: params.most]
     ]
-    there = sum(len(os.listdir(root / person)) for person in people)
-    if others := there - sum(map(len, images.values())):
+    if others:
         kinds = ", ".join(sorted(SUFFIXES))
         print(f"{root}: left out {others} files and folders, no images ({kinds})", file=sys.stderr)
     if not files:
@@ -77,22 +82,17 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
     return Source(Records(len(files), lambda: map(record, files)))
 
 
-def _images(person: Path) -> list[str]:
-    names = _names(person, os.DirEntry.is_file)
-    return [name for name in names if Path(name).suffix.lower() in SUFFIXES]
-
-
-def _names(folder: Path, kind: Callable[[os.DirEntry], bool]) -> list[str]:
-    with os.scandir(folder) as entries:
-        names = sorted(e.name for e in entries if kind(e) and not e.name.startswith("."))
-    for name in names:
+def _entries(folder: Path) -> list[os.DirEntry]:
+    """What is in `folder` and not hidden, by name."""
+    with os.scandir(folder) as there:
+        entries = sorted((e for e in there if not e.name.startswith(".")), key=attrgetter("name"))
+    for entry in entries:
         try:
-            name.encode()
+            entry.name.encode()
         except UnicodeEncodeError:
-            raise InputError(
-                folder, "the name is not UTF-8", "rename it", str(os.fsencode(name))
-            ) from None
-    return names
+            name = str(os.fsencode(entry.name))
+            raise InputError(folder, "the name is not UTF-8", "rename it", name) from None
+    return entries
 
 
 def _belongs(person: str, params: Params) -> bool:

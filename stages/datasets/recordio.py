@@ -412,10 +412,13 @@ def _unpacked(file: Reader | MxnetReader, key: int) -> tuple[Header, bytes | mem
 
 def _image_keys(file: Reader | MxnetReader) -> list[int]:
     if 0 not in file.keys:
-        return file.keys.tolist()
-    header, _ = next(file.unpacked([0]))
+        return np.sort(file.keys).tolist()
+    header, image = next(file.unpacked([0]))
     if header.flag == 0:
-        return file.keys.tolist()
+        return np.sort(file.keys).tolist()
+    if len(image):
+        problem = f"flag {header.flag} makes it the header, and it has an image"
+        raise InputError(file.path, problem, "pack images from key 1, behind an empty record", 0)
     bound = float(header.label[0])
     if not (bound.is_integer() and bound >= 1):
         raise InputError(file.path, f"says that image ids end at {bound:g}", DAMAGED, 0)

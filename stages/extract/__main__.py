@@ -6,6 +6,7 @@ import importlib
 from pathlib import Path
 
 from stages.core.entry import start
+from stages.core.files import atomic_folder
 from stages.core.params import read_params, section
 from stages.extract.job import Job
 from stages.extract.params import Params
@@ -26,6 +27,9 @@ def main(model: str, image_set: str) -> None:
         threads=params["threads"],
         device=params["device"],
     )
+    if kind == "branches" and not job.resolutions:
+        with atomic_folder(job.output):  # nothing to do, and no torch to wait for
+            return
     importlib.import_module(f"stages.extract.{kind}").extract(job)
 
 

@@ -21,6 +21,7 @@ from stages.core.entry import start
 from stages.core.errors import InputError
 from stages.core.files import atomic_file
 from stages.core.index import Index, read_index, read_table
+from stages.protocols._vectors import positions
 
 # Images out of packs have a number and no path; without its space it can stand for one.
 NUMBERED = re.compile(r"(record|image) (\d+)")
@@ -60,13 +61,8 @@ def main(
 def _pairs(index: Index, listed: Path) -> tuple[np.ndarray, np.ndarray]:
     """Rows of each pair, int64 [pairs, 2], and whether it is genuine; both images are there."""
     table = read_table(listed)
-    row_of = {record: row for row, record in enumerate(index.record.tolist())}
-    rows = np.array(
-        [
-            [row_of.get(first, -1), row_of.get(second, -1)]
-            for first, second in zip(table["first"], table["second"], strict=True)
-        ]
-    )
+    sides = [positions(index.record, np.asarray(table[side])) for side in ("first", "second")]
+    rows = np.stack(sides, axis=1)
     there = np.all(rows >= 0, axis=1)
     if lost := np.count_nonzero(~there):
         print(f"{listed}: left out {lost} pairs with an image that is not aligned", file=sys.stderr)

@@ -28,10 +28,6 @@ class Params(Recipe):
     hidden: list[PositiveInt] = [64]
     floor: float = Field(1e-6, gt=0)  # smallest kappa
 
-    def misfit(self, embedding: int) -> str | None:
-        """Why the head cannot read embeddings of that length, if it cannot."""
-        return "directions of one dimension have no density" if embedding < 2 else None
-
 
 def build(params: Params, shape: Shape, embedding: int) -> nn.Module:
     """The head on a map of `shape` -> log kappa [B]; it ignores `embedding`."""

@@ -32,10 +32,6 @@ class Params(Recipe):
     floor: float = Field(1e-6, gt=0)  # smallest kappa
     guard: float = Field(0.0, ge=0)  # 0: exact; 1e-6: the published code's logs of (guard + x)
 
-    def misfit(self, embedding: int) -> str | None:
-        """Why the head cannot read embeddings of that length, if it cannot."""
-        return "directions of one dimension have no density" if embedding < 2 else None
-
 
 def build(params: Params, shape: Shape, embedding: int) -> nn.Module:
     """The head on a map of `shape` -> log kappa [B]; it ignores `embedding`."""

@@ -28,7 +28,7 @@ class Params(Section):
 
     depth: Literal[18, 34, 50, 101] = 50
     width: float = Field(1.0, gt=0)  # channels as a share of 64, 128, 256, 512
-    embedding: int = Field(512, ge=1)  # dimensions
+    embedding: int = Field(512, ge=2)  # dimensions
     dropout: float = Field(0.4, ge=0, lt=1)  # of elements of the last map
 
 

@@ -74,7 +74,7 @@ class Params(Section):
 
     depth: Literal[18, 34, 50, 100, 200] = 50
     width: float = Field(1.0, gt=0)  # channels as a share of 64, 128, 256, 512
-    embedding: int = Field(512, ge=1)  # dimensions
+    embedding: int = Field(512, ge=2)  # dimensions
     flavour: Literal["insightface", "magface"] = "insightface"
     dropout: float | None = Field(None, ge=0, lt=1)  # the flavour's own where absent
 

@@ -37,7 +37,7 @@ class Params(Section):
     """Shape of the network."""
 
     width: float = Field(1.0, gt=0)  # channels as a share of the published network's
-    embedding: int = Field(512, ge=1)  # dimensions
+    embedding: int = Field(512, ge=2)  # dimensions
     depth: int | None = Field(None, exclude=True)  # of other families; this one has a single depth
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
+from PIL import Image
 
 import stages.align.landmarks as landmarks_of
 from stages.align.__main__ import main
@@ -171,6 +173,29 @@ def test_detector_finds_eyes_and_mouth_of_photographs(monkeypatch: pytest.Monkey
         again = Detector().largest(store.image(row)).landmarks
         assert np.abs((again - TEMPLATE).mean(0)).max() < 2
         assert np.abs(again - TEMPLATE).max() < 9  # faces differ from the template
+
+
+def test_a_photograph_that_lies_is_looked_at_upright() -> None:
+    """The crop is that of the upright one, and the landmarks those of the stored one."""
+    face = cv2.cvtColor(photographs()[3][0], cv2.COLOR_GRAY2RGB)
+    stored = [np.rot90(face, turns) for turns in (0, 1, 2, 3)]
+    marks = [1, 6, 3, 8]  # Exif: what was turned to the left is to be turned to the right
+    pictures = []
+    for image, mark in zip(stored, marks, strict=True):
+        exif = Image.Exif()
+        exif[0x0112] = mark
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "JPEG", exif=exif, quality=100, subsampling=0)
+        pictures.append(buffer.getvalue())
+    found = unpack("detect", pictures)
+    store = aligned("detect")
+    assert store.index.record.tolist() == [0, 1, 2, 3]
+    for row in range(4):
+        difference = store.image(row).astype(int) - store.image(0)
+        assert np.abs(difference).mean() < 1
+        points = store.index.landmarks[row].reshape(5, 2)
+        expected = warp(found.image(row), similarity(points))
+        np.testing.assert_array_equal(store.image(row), expected)
 
 
 def test_detector_settings_come_from_params(monkeypatch: pytest.MonkeyPatch) -> None:

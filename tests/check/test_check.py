@@ -87,7 +87,7 @@ def spoil(params: dict, key: str, value: object) -> None:
         ("report.headline", {"pears": {}}, r"report\.headline: 'pears' is none of .*pairs"),
         ("backbone.embedding", 100, r"head\.coreset: an embedding of 100 has no 8 equal parts"),
         ("backbone.embedding", 127, r"head\.coreset: the code of a norm has pairs of numbers"),
-        ("backbone.embedding", 1, r"head\.(scf|coreset): "),
+        ("backbone.embedding", 1, r"backbone\.embedding: .*greater than or equal to 2"),
         ("head.coreset.adaface.margin", 3.5, r"head\.coreset\.adaface\.margin: .*less than 3\.14"),
         ("train.scale", 0, r"train\.scale: .*greater than 0, not 0"),
         ("schedules.orl.augment.resolutions", [], r"augment: .*low_resolution needs resolutions"),

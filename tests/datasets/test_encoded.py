@@ -7,9 +7,9 @@ import io
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from stages.datasets._encoded import decode, inspect
+from stages.datasets._encoded import decode, inspect, quarters
 from tests.datasets.samples import encoded, jpeg, pixels, png
 
 
@@ -54,14 +54,57 @@ def test_png_is_exact() -> None:
     np.testing.assert_array_equal(decode(png(3)), pixels(3))
 
 
-def test_orientation_is_that_of_the_header() -> None:
+def held(orientation: int, endian: str = "<") -> bytes:
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
-    payload = pil(pixels(0), format="JPEG", exif=exif, subsampling=0, quality=95)
+    exif.endian = endian
+    exif[0x010F] = "a camera"
+    exif[0x0112] = orientation
+    return pil(pixels(0), format="JPEG", exif=exif, subsampling=0, quality=95)
+
+
+def test_orientation_is_that_of_the_header() -> None:
+    payload = held(6)  # to be turned by 90 degrees
     assert inspect(payload) == ("jpg", 16, 12)
     assert decode(payload).shape == (12, 16, 3)
     stray = payload[:2] + b"\xff" + payload[2:]  # a fill byte
     assert decode(stray).shape == (12, 16, 3)
+
+
+@pytest.mark.parametrize("endian", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_quarters_put_a_photograph_upright(orientation: int, endian: str) -> None:
+    """As Pillow does, but for the mirroring."""
+    payload = held(orientation, endian)
+    assert (b"MM\0*" if endian == ">" else b"II*\0") in payload
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(payload))))
+    turned = np.rot90(decode(payload), quarters(payload))
+    mirrored = orientation in (2, 4, 5, 7)
+    np.testing.assert_array_equal(turned[:, ::-1] if mirrored else turned, upright)
+    stray = payload[:2] + b"\xff" + payload[2:]
+    assert quarters(memoryview(stray)) == quarters(payload)
+
+
+def test_quarters_of_what_says_nothing_that_can_be_read() -> None:
+    payload = held(6)
+    assert quarters(payload) == 3
+    for other in [*VARIANTS.values(), b"", b"\xff\xd8\xff", held(9), held(0)]:
+        assert quarters(other) == 0
+    entry = payload.index(b"Exif\0\0")
+    assert quarters(payload.replace(b"Exif\0\0", b"Exif\0\1")) == 0
+    for at in range(entry, entry + 60):  # whatever is damaged, nothing is raised
+        assert quarters(payload[:at] + b"\xff" + payload[at + 1 :]) in (0, 1, 2, 3)
+        assert quarters(payload[:at]) in (0, 3)
+
+
+def test_the_end_of_a_thumbnail_does_not_end_a_photograph() -> None:
+    """A camera's JPEG has a small one in its header, whole, wherever the file is cut."""
+    inside = b"Exif\0\0" + jpeg(1, 8, 8)
+    header = b"\xff\xe1" + (len(inside) + 2).to_bytes(2, "big") + inside
+    whole = jpeg(0)[:2] + header + jpeg(0)[2:]
+    assert inspect(whole) == ("jpg", 16, 12)
+    for end in range(len(header) + 2, len(whole)):
+        with pytest.raises(ValueError, match="cut short"):
+            inspect(whole[:end])
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,27 @@ def test_a_pack_whose_first_record_is_an_image_has_images_only(tmp_path: Path, r
     assert [record.label for record in source.records] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("reader", READERS)
+def test_images_come_in_the_order_of_their_ids(tmp_path: Path, reader: str) -> None:
+    _, idx = write_ours(tmp_path, [pack(0, n, n, 0, jpeg(n)) for n in range(4)])
+    offsets = [line.split("\t")[1] for line in idx.read_text().splitlines()]
+    for keys in ([2, 0, 3, 1], [12, 10, 13, 11]):
+        lines = zip(keys, offsets, strict=True)
+        idx.write_text("".join(f"{key}\t{offset}\n" for key, offset in lines))
+        source = read(tmp_path, Params(), reader)
+        assert [record.label for record in source.records] == [1, 3, 0, 2]
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_first_record_that_may_be_header_or_image(tmp_path: Path, reader: str) -> None:
+    write_ours(tmp_path, [pack(2, [2, 2], 0, 0, jpeg(0)), pack(0, 1, 1, 0, jpeg(1))])
+    with pytest.raises(
+        InputError, match="flag 2 makes it the header, and it has an image"
+    ) as fault:
+        read(tmp_path, Params(), reader)
+    assert fault.value.record == 0
+
+
 def test_a_pack_needs_no_idx(tmp_path: Path) -> None:
     insightface(tmp_path, [2, 0, 1])
     (tmp_path / "train.idx").unlink()
@@ -227,7 +248,6 @@ def test_a_pack_needs_no_idx(tmp_path: Path) -> None:
 
 
 def test_of_several_labels_the_first_counts(tmp_path: Path) -> None:
-    write_ours(tmp_path, [pack(3, [2, 9, 9], 0, 0, jpeg(0)), pack(1, [1], 1, 0, jpeg(1))])
     first = pack(0, 1, 0, 0, jpeg(0))
     write_ours(tmp_path, [first, pack(3, [2, 9, 9], 1, 0, jpeg(1))])
     assert [record.label for record in read(tmp_path, Params()).records] == [1, 2]

@@ -75,3 +75,10 @@ def test_a_damaged_image_is_named_from_any_thread(folder: Path) -> None:
 def test_a_set_without_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has no class"):
         TrainingImages(image_set(tmp_path / "set", [SIDE], [-1]))
+
+
+def test_classes_without_images_are_counted(tmp_path: Path, capsys) -> None:
+    assert TrainingImages(image_set(tmp_path / "gaps", [SIDE] * 3, [0, 7, 7])).classes == 8
+    assert "6 of 8 classes have no image" in capsys.readouterr().err
+    TrainingImages(image_set(tmp_path / "whole", [SIDE] * 3, [0, 1, 1]))
+    assert not capsys.readouterr().err

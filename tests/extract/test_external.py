@@ -77,14 +77,17 @@ def test_they_are_rows_beside_the_models_here(vectors) -> None:
     assert [row for row, *_ in rows.templates("mean", fused=False)] == ["external mine"]
 
 
-def test_an_entry_names_a_test_set(vectors) -> None:
+def test_an_entry_names_a_test_set_and_a_file_that_may_come_later(vectors, capsys) -> None:
     params = read_params(ROOT / "params.yaml")
     name = params["test_sets"][0]
     there = {"mine": {"dataset": name, "file": "mine.npz"}}
-    with pytest.raises(InputError, match=r"features.mine.file: mine.npz is not there"):
-        validate(params | {"features": there})
+    validate(params | {"features": there})
+    said = capsys.readouterr().err
+    assert "features.mine.file: mine.npz is not there" in said
+    assert "--keep-going" in said
     Path("mine.npz").touch()
     validate(params | {"features": there})
+    assert "features" not in capsys.readouterr().err
     entry = {"mine": {"dataset": params["dataset"], "file": "mine.npz"}}
     with pytest.raises(InputError, match="features.mine.dataset"):
         validate(params | {"features": entry})

@@ -75,7 +75,6 @@ def project(whole, tmp_path: Path, monkeypatch) -> Path:
     (tmp_path / PARAMS).write_text(json.dumps(whole))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(check, "_require_root", lambda *_: None)
-    monkeypatch.setattr(check, "_require_features", lambda *_: None)
     monkeypatch.setattr(check, "_require_model", lambda key, name, remedy: PUBLISHED_AS[name])
     monkeypatch.setattr(check, "_network_of", lambda network: {"name": network})
     return tmp_path
