@@ -6,15 +6,19 @@ pooled rows of two models or of an image and its mirror image may simply be adde
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
 SPAN = 16  # identifiers spread no wider than so many times their number are found by a table
 MOST = 1 << 62  # of a number made of two
 IMAGES_A_BLOCK = 512  # at a time, so that temporaries stay in the processor's cache
-GROUPS_A_BLOCK = 1024  # likewise, of sums
+PARTS_A_THREAD = 8  # of a table of sums, since not all take the same time
+LEAST = 1 << 20  # numbers that are worth a part of their own
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,12 @@ class Templates:
         if int(media.max(initial=0)) - int(media.min(initial=0)) >= MOST // (len(self.ids) + 1):
             media = _numbered(media)[1]
         lowest, highest = media.min(initial=0), media.max(initial=0)
-        key = self.template * (highest - lowest + 1) + (media - lowest)
+        key = self.template * (highest - lowest + 1)
+        key += media
+        key -= lowest
         order = np.argsort(key, kind="stable")  # quick where the list is in order of template
-        number = np.empty(len(order), np.int64)
-        number[order] = np.cumsum(_new(key[order])) - 1
+        number = np.empty(len(order), np.int32)
+        number[order] = np.cumsum(_new(key[order]), dtype=np.int32) - 1
         return number
 
     @cached_property
@@ -128,41 +134,34 @@ def lengths(embedding: np.ndarray, mirrored: np.ndarray | None) -> np.ndarray:
 def weighted_sums(
     vectors: np.ndarray, row: np.ndarray, group: np.ndarray, weight: np.ndarray, groups: int
 ) -> np.ndarray:
-    """Sum of weight * vectors[row] over the entries of each group: float32 [groups, d]."""
-    import torch
-    from torch.nn.functional import embedding_bag
+    """Sum of weight * vectors[row] over the entries of each group: float32 [groups, d].
+
+    A sum is taken in the order of its entries, by however many threads.
+    """
+    from scipy.sparse import csr_array
 
     if not _ascending(group):
         order = np.argsort(group, kind="stable")
         row, group, weight = row[order], group[order], weight[order]
-    ends = np.cumsum(np.bincount(group, minlength=groups))
-    begins = np.append(0, ends[:-1])
-    rows = torch.from_numpy(np.ascontiguousarray(row, np.int64))
-    weights = torch.from_numpy(weight.astype(np.float32))
-    table, starts = _tensor(vectors), torch.from_numpy(begins)
+    vectors = np.ascontiguousarray(vectors, np.float32)
+    weight = weight.astype(np.float32)
+    begins = np.zeros(groups + 1, np.int64)
+    np.cumsum(np.bincount(group, minlength=groups), out=begins[1:])
     sums = np.empty((groups, vectors.shape[1]), np.float32)
-    for first in range(0, groups, GROUPS_A_BLOCK):
-        block = slice(first, first + GROUPS_A_BLOCK)
-        own = slice(begins[block][0], ends[block][-1])
-        sums[block] = embedding_bag(
-            rows[own],
-            table,
-            starts[block] - starts[first],
-            mode="sum",
-            per_sample_weights=weights[own],
-        )
+
+    def fill(part: tuple[int, int]) -> None:
+        first, last = part
+        own = slice(begins[first], begins[last])
+        entries = (weight[own], row[own], begins[first : last + 1] - begins[first])
+        sums[first:last] = csr_array(entries, shape=(last - first, len(vectors))) @ vectors
+
+    threads = os.cpu_count() or 1
+    parts = min(PARTS_A_THREAD * threads, 1 + len(row) * vectors.shape[1] // LEAST)
+    cuts = np.searchsorted(begins, np.linspace(0, len(row), parts + 1))
+    cuts[[0, -1]] = 0, groups
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(fill, pairwise(np.unique(cuts).tolist())))
     return sums
-
-
-def _tensor(vectors: np.ndarray):
-    """The array as a tensor that shares its memory, also where that is a read-only map."""
-    import warnings
-
-    import torch
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return torch.from_numpy(np.ascontiguousarray(vectors, np.float32))
 
 
 def pool(

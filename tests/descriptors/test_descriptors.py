@@ -244,8 +244,8 @@ def test_templates_are_numbered_in_ascending_order_whatever_their_ids() -> None:
 
 @pytest.mark.parametrize("media", [[0, 1, 2, 3], [-(2**63), 2**63 - 1, 0, 10**12]])
 def test_lists_in_order_and_media_of_any_number(table, features, media, monkeypatch) -> None:
-    """As the published lists come; more templates than are summed at a time."""
-    monkeypatch.setattr("stages.descriptors._pooling.GROUPS_A_BLOCK", 2)
+    """As the published lists come; summed in many parts."""
+    monkeypatch.setattr("stages.descriptors._pooling.LEAST", 1)
     table |= {
         "record": np.arange(40),
         "template": np.sort(table["template"][:40]),
