@@ -25,6 +25,7 @@ from stages.protocols._tables import Tables
 from stages.protocols._vectors import by_blocks, positions, unit
 
 AT_A_TIME = 1 << 14  # distractors
+TIE = 1e-6  # cosines nearer than this are equal: a product's last bits depend on its shape
 
 
 class Params(Section):
@@ -76,7 +77,7 @@ def evaluate(
             )  # fmt: skip
 
         measures = {
-            f"rank1@n={n}": share(found.own > best[:, 0], f"{n} distractors", np.inf)
+            f"rank1@n={n}": share(found.own > best[:, 0] + TIE, f"{n} distractors", np.inf)
             for n, best in zip(sizes, found.best, strict=True)
         }
         for x, alarms in allowed.items():
@@ -84,7 +85,7 @@ def evaluate(
             how = f"threshold fixed; far_at_most of {impostors} impostor pairs"
             measures[rate_name("tar@far=", x)] = share(found.own > limit, how, x * impostors)
         shown = np.arange(1, found.best[-1].shape[1] + 1)
-        rate = [np.mean(found.own > found.best[-1][:, k - 1]) for k in shown]
+        rate = [np.mean(found.own > found.best[-1][:, k - 1] + TIE) for k in shown]
         results[row] = Result(measures, {"cmc": {"rank": shown, "rate": np.array(rate)}})
     return results
 
@@ -106,7 +107,7 @@ class Found:
     Attributes:
         own: score of each pair of mates, float32 [pairs].
         best: for each gallery the highest scores of each pair's probe with distractors, from high
-            to low, float32 [pairs, at most CMC_RANKS].
+            to low, float32 [pairs, at most CMC_RANKS]. What exceeds one by less than TIE equals it.
         highest: the highest scores of all impostor pairs, from high to low.
     """
 

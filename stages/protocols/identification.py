@@ -192,6 +192,7 @@ def _merged(
             f"threshold fixed; merged, {alarms} wrong scores above it",
             errors=np.sum(~hits),
             effective=effective,
+            alarms=alarms,
         )
     return Result(measures, curves)
 

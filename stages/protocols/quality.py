@@ -342,6 +342,7 @@ def _magface(
             f"threshold fixed; FMR {MAGFACE_FMR:g} by tenths of the impostor pairs kept",
             errors=np.sum(missed),
             effective=effective_count(scores[own], number[own]),
+            alarms=MAGFACE_FMR * np.sum(~pairs.same[kept[at]]),
         )
     known = np.isfinite(fnmr)
     return measures, {"discard": REJECTED[known], "fnmr": fnmr[known]}

@@ -10,6 +10,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,8 +106,7 @@ def main(revisions: list[str], rows: list[list[str]] | None = None) -> None:
 def compare_rows(revision: Revision, first: str, second: str) -> list[Line]:
     """A line a benchmark and metric that has both rows. Raise InputError if there is none."""
     lines = []
-    for name in revision.params()["benchmarks"]:
-        cells = revision.cells(name)
+    for name, (cells,) in _measured(revision.params()["benchmarks"], revision):
         lines += [
             Line(name, f"{first} : {second}", metric, cell.value, cells[second, metric].value,
                  difference(cell, cells[second, metric]))
@@ -126,8 +127,7 @@ def compare(first: Revision, second: Revision) -> list[Line]:
         raise InputError("params.yaml", "the revisions share no benchmark", "choose two that do")
     headline = section("report", Params).headline  # as the workspace names it
     lines = []
-    for name in shared:
-        before, after = first.cells(name), second.cells(name)
+    for name, (before, after) in _measured(shared, first, second):
         cells = [cell for cell in before if cell in after]
         wanted = headline.get(ours["benchmarks"][name]["protocol"], Headline()).metrics
         known = dict.fromkeys(metric for _, metric in cells)
@@ -138,6 +138,26 @@ def compare(first: Revision, second: Revision) -> list[Line]:
             for row, of in cells if of == metric
         ]  # fmt: skip
     return lines
+
+
+def _measured(
+    benchmarks: Iterable[str], *revisions: Revision
+) -> Iterator[tuple[str, list[dict[tuple[str, str], Cell]]]]:
+    """Benchmark and its cells in each revision. What one of them has not is left out, and named;
+    InputError if nothing remains."""
+    missing: InputError | None = None
+    found = 0
+    for name in benchmarks:
+        try:
+            cells = [revision.cells(name) for revision in revisions]
+        except InputError as fault:
+            missing = fault
+            print(f"compare: leaves out {name}: {fault}", file=sys.stderr)
+            continue
+        found += 1
+        yield name, cells
+    if missing and not found:
+        raise missing
 
 
 def table(title: str, lines: list[Line]) -> str:

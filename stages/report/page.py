@@ -21,6 +21,7 @@ from stages.report.quality import Quality
 from stages.report.replicates import FEW, NO_DIFFERENCE, Cell, Difference, Sample, difference
 
 TEMPLATES = Path(__file__).parent
+PACKS = "pairs"  # protocol of whose benchmarks papers give means
 Samples = dict[tuple[str, str, str], Sample]
 
 
@@ -84,10 +85,21 @@ def comparisons(cells: pd.DataFrame, samples: Samples) -> list[Comparison]:
 
 
 def beside_published(report: Report) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The papers' cells, the measured ones with how they were measured, and those that pair."""
-    table = published.read_published()
-    measured = results.with_family_means(with_conditions(report.cells, report.params))
+    """The papers' cells, the measured ones with how they were measured, and those that pair.
+
+    Below the measured ones stand means over packs.
+    """
+    table, entries = published.read_published(), report.params["benchmarks"]
+    packs = [name for name, entry in entries.items() if entry["protocol"] == PACKS]
+    measured = results.with_family_means(with_conditions(report.cells, report.params), packs)
     return table, measured, pair(measured, table)
+
+
+def means(report: Report) -> dict[str, pd.DataFrame]:
+    """Cells of each mean over packs."""
+    measured = beside_published(report)[1]
+    mine = measured[~measured["benchmark"].isin(report.params["benchmarks"])]
+    return dict(list(mine.groupby("benchmark", sort=False)))
 
 
 def render(report: Report, missing: Sequence[str] = ()) -> str:
@@ -111,6 +123,7 @@ def render(report: Report, missing: Sequence[str] = ()) -> str:
         "summary": _summary(params),
         "missing": missing,
         "benchmarks": benchmarks,
+        "means": [_every_metric(name, mine) for name, mine in means(report).items()],
         "lead": lead,
         "faces_set": report.faces_set,
         "sides": sorted({s for q in report.qualities for s in q.values}, reverse=True),
@@ -141,8 +154,7 @@ def _benchmark(report: Report, name: str, words: dict[tuple[str, str], str]) -> 
     chosen = mine[mine["metric"] == metric]
     compared = comparisons(chosen, report.samples)
     shown = {row for line in compared for row in _rows_of(line)}
-    return {
-        "name": name,
+    return _every_metric(name, mine) | {
         "dataset": entry["dataset"],
         "protocol": entry["protocol"],
         "words": words[name, headline.row],
@@ -151,6 +163,15 @@ def _benchmark(report: Report, name: str, words: dict[tuple[str, str], str]) -> 
         "headline": headline,
         "comparisons": compared,
         "others": [cell for cell in chosen.itertuples(index=False) if cell.row not in shown],
+        "from": measured_from(name),
+        "maps": report.maps.get(name, []),
+        "pictures": report.curves.get(name, []),
+    }
+
+
+def _every_metric(name: str, mine: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "name": name,
         "metrics": list(dict.fromkeys(mine["metric"])),
         "table": {
             row: {cell.metric: cell for cell in group.itertuples()}
@@ -158,9 +179,6 @@ def _benchmark(report: Report, name: str, words: dict[tuple[str, str], str]) -> 
         },
         "few": any(FEW in method for method in mine["method"]),
         "methods": _methods(mine["method"]),
-        "from": measured_from(name),
-        "maps": report.maps.get(name, []),
-        "pictures": report.curves.get(name, []),
     }
 
 

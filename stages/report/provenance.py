@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stages.core.errors import InputError
@@ -17,7 +17,7 @@ from stages.core.weights import read_header
 
 ALIGNED = Path("data/align")
 METRICS = Path("metrics/evaluate")
-NAMES_PEOPLE = "folder"  # format whose records are person/image
+PROBES = "facescrub_images"  # folder of MegaFace's people
 MODELS = Path("models")
 CHOICES = (
     "dataset",
@@ -72,8 +72,13 @@ def overlaps(params: dict[str, Any]) -> list[tuple[str, str]]:
     """(what, value) lines: what each test set shares with the training set.
 
     Images are the same if their bytes are, people if both sets name them: a folder a person.
+    Of an imported trunk the images are not there to be compared.
     """
     train = params["dataset"]
+    trained_on = _trained_on(params)
+    if trained_on not in (None, f"{train} {index_hash(train)}"):
+        text = "not known: the images that the trunk has learnt are not here"
+        return [(f"shared by {trained_on} and {name}", text) for name in params["test_sets"]]
     images, people = _images(train), _people(train, params)
     lines = []
     for name in params["test_sets"]:
@@ -92,10 +97,27 @@ def _images(image_set: str) -> set[str]:
     return set(_index(image_set).sha1.tolist())
 
 
+def _trained_on(params: dict[str, Any]) -> str | None:
+    """What the trunk's input contract says of its training set; None without a trunk."""
+    weights = MODELS / params["trunk"] / "weights.safetensors"
+    return read_header(weights)["contract"]["training_data"] if weights.is_file() else None
+
+
 def _people(image_set: str, params: dict[str, Any]) -> set[str] | None:
-    if params.get("datasets", {}).get(image_set, {}).get("format") != NAMES_PEOPLE:
-        return None
-    return {source.rpartition("/")[0] for source in _index(image_set).source.tolist()}
+    """Names of the folders of a person; None where folders are not known to be people."""
+    index, entry = _index(image_set), params.get("datasets", {}).get(image_set, {})
+    folders = [PurePosixPath(source).parent for source in index.source.tolist()]
+    match entry.get("format"):
+        case "folder":
+            return {folder.name for folder in folders}
+        case "megaface":  # the celebrities; distractors are nobody's
+            return {folder.name for folder in folders if folder.parts[:1] == (PROBES,)}
+        case "list":
+            classes = {*zip(index.label.tolist(), folders, strict=True)}
+            labels = {label for label, _ in classes}
+            one_to_one = len(classes) == len(labels) == len({*folders})
+            return {folder.name for folder in folders} if one_to_one else None
+    return None
 
 
 def _index(image_set: str) -> Index:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pandas as pd
 
 from stages.core.errors import InputError
 from stages.report.params import Headline
+from stages.report.replicates import FEW
 
 METRICS = Path("metrics/evaluate")
 CURVES = Path("plots/evaluate")
@@ -109,16 +110,21 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def with_family_means(cells: pd.DataFrame) -> pd.DataFrame:
+def with_family_means(cells: pd.DataFrame, packs: Sequence[str] = ()) -> pd.DataFrame:
     """`cells` (COLUMNS, setting, protocol) and below them the FAMILIES whose packs are measured.
+
+    Two and more benchmarks `packs` make a family of their own. Packs that were measured in
+    different ways have no common mean.
 
     The interval is that of a mean of independent estimates from their own intervals (Zou and
     Donner, Stat. Med. 27, 2008, "MOVER"): low = mean - sqrt(sum (value - low)^2) / n, and so for
     high. `count` is the sum.
     """
     same = ["row", "metric", "setting", "protocol"]
-    rows = []
-    for family, members in FAMILIES.items():
+    families, rows = dict(FAMILIES), []
+    if len(packs) > 1 and set(packs) not in map(set, FAMILIES.values()):
+        families[f"mean-of-{len(packs)}-packs"] = tuple(packs)
+    for family, members in families.items():
         inside = cells[cells["benchmark"].isin(members)]
         for key, group in inside.groupby(same, sort=False):
             if set(group["benchmark"]) == set(members):
@@ -130,12 +136,13 @@ def with_family_means(cells: pd.DataFrame) -> pd.DataFrame:
 def _mean(group: pd.DataFrame) -> dict[str, Any]:
     value, n = group["value"].mean(), len(group)
     below, above = group["value"] - group["low"], group["high"] - group["value"]
+    few = any(FEW in method for method in group["method"])
     return {
         "value": value,
         "low": value - math.sqrt((below**2).sum(skipna=False)) / n,
         "high": value + math.sqrt((above**2).sum(skipna=False)) / n,
         "count": group["count"].sum(),
-        "method": FAMILY_METHOD,
+        "method": f"{FAMILY_METHOD}; {FEW} 10 errors" if few else FAMILY_METHOD,
     }
 
 

@@ -6,7 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from stages.report.page import Report, beside_published, comparisons, few
+import pandas as pd
+
+from stages.report.page import Report, beside_published, comparisons, few, means
 from stages.report.replicates import UNPAIRED, Difference
 
 LATEX = str.maketrans({c: f"\\{c}" for c in "&%_#"})
@@ -24,19 +26,21 @@ class Table:
 
 
 def tables(report: Report) -> list[Table]:
-    """Of a benchmark every row by every metric, and branch minus upsampled; published cells."""
+    """Of a benchmark every row by every metric, and branch minus upsampled; means over packs;
+    published cells."""
     made = []
     for name in report.params["benchmarks"]:
-        made.append(_benchmark(report, name))
+        made.append(_every_metric(name, report.cells[report.cells["benchmark"] == name]))
         changes = _changes(report, name)
         made += [changes] if changes.rows else []
+    made += [_every_metric(name, mine) for name, mine in means(report).items()]
     paired = beside_published(report)[2]
     rows = [
         [
             f"{x.paper}, {x.method}, {x.backbone}, {x.train_set}: "
             f"{x.benchmark} {x.setting} {x.metric}",
             percent(x.published),
-            f"{percent(x.measured)} [{percent(x.low)}, {percent(x.high)}]",
+            f"{percent(x.measured)}{'*' if x.few else ''} [{percent(x.low)}, {percent(x.high)}]",
             points(x.difference),
             "yes" if x.within else "no",
         ]
@@ -48,8 +52,7 @@ def tables(report: Report) -> list[Table]:
     return made
 
 
-def _benchmark(report: Report, name: str) -> Table:
-    mine = report.cells[report.cells["benchmark"] == name]
+def _every_metric(name: str, mine: pd.DataFrame) -> Table:
     metrics = list(dict.fromkeys(mine["metric"]))
     rows = []
     for row, group in mine.groupby("row", sort=False):

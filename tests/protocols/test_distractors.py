@@ -60,6 +60,27 @@ def test_every_pair_of_probes_among_the_first_n_distractors(monkeypatch) -> None
         assert measures["rank1@n=60"].drawn.number == 3
 
 
+def test_a_distractor_that_equals_the_mate_takes_its_rank() -> None:
+    """As in the uncleaned set; products of other shapes differ in their last bits."""
+    count, random = 40, np.random.default_rng(0)
+    first, second = random.normal(size=(2, count, 64)).astype(np.float32)
+    probes = np.stack([first + second, first - 0.5 * second], axis=1).reshape(-1, 64)
+    vectors = np.concatenate([probes, probes, random.normal(size=(11, 64))]).astype(np.float32)
+    person = np.repeat(np.arange(count), 2)
+    listed = made.tables(distractors={
+        "record": np.arange(len(vectors)),
+        "role": np.repeat(["probe", "distractor"], [len(probes), len(vectors) - len(probes)]),
+        "subject": np.append(person, np.full(len(vectors) - len(probes), -1)),
+    })  # fmt: skip
+    rows = made.rows({"trunk/embedding": vectors, "trunk/mirrored": vectors})
+    params = distractors.Params(sizes=[], far=[1e-2])
+    (result,) = distractors.evaluate(
+        rows, listed, made.index(len(vectors)), params, made.RESAMPLING
+    ).values()
+    assert [m.value for name, m in result.measures.items() if name.startswith("rank1")] == [0]
+    assert result.curves["cmc"]["rate"][0] == 0
+
+
 def test_without_mates_or_distractors_it_is_an_error() -> None:
     _, listed, rows = surveyed()
     columns = listed["distractors"]

@@ -83,6 +83,9 @@ def test_merged_is_another_definition() -> None:
     measure = result.measures["tpir@fpir=0.05"]
     assert measure.value == np.mean(own > wrong[alarms - 1])
     assert "merged" in measure.method
+    assert ("fewer than 10 errors" in measure.method) == (
+        min(alarms, np.sum(own <= wrong[alarms - 1])) < 10
+    )
     ranks = 1 + np.sum(scores > own[:, None], axis=1)
     assert result.measures["rank5"].value == np.mean(ranks <= 5)
     np.testing.assert_allclose(result.curves["cmc"]["rate"][:5],

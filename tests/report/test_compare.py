@@ -65,6 +65,10 @@ def test_revisions_by_the_same_people(tmp_path: Path, monkeypatch: pytest.Monkey
     within = compared("HEAD", "--rows", "112&7", "112&112")
     assert "| b | 112&7 : 112&112 | accuracy | 70.00 | 85.00 | +15.00* | +1" in within, within
     assert "auc" not in within  # which one of the rows has not
+    added = PARAMS["benchmarks"] | {"c": {"protocol": "pairs", "dataset": "d"}}
+    Path("params.yaml").write_text(json.dumps(PARAMS | {"benchmarks": added}))
+    assert "| 85.00 | 86.00 | +1.00 |" in compared("HEAD", "workspace")  # which has no c as yet
+    assert "| 86.00 | 86.00 |" in compared("workspace", "--rows", "112&112", "112&112")
     assert "no benchmark has both rows" in compared("HEAD", "--rows", "112&7", "nowhere")
     assert "not 2 revision(s)" in compared("HEAD")
     assert "is no revision" in compared("nowhere", "HEAD")

@@ -162,17 +162,27 @@ def test_published_cells_stand_in_the_page_of_a_measured_pack(
 ) -> None:
     write_project(tmp_path)
     write_results(tmp_path, "lfw", {"112&112": {"accuracy": 0.9942}}, 0.001, 6000)
+    write_results(tmp_path, "mine", {"112&112": {"accuracy": 0.9742}}, 0.001, 6000)
+    intervals = tmp_path / "metrics/evaluate/lfw.intervals.json"
+    intervals.write_text(intervals.read_text().replace("1000 repl", "fewer than 10 errors; repl"))
     monkeypatch.chdir(tmp_path)
     params = json.loads(Path("params.yaml").read_text())
-    params["benchmarks"] = {"lfw": {"protocol": "pairs", "dataset": "people"}}
+    params["benchmarks"] = {
+        name: {"protocol": "pairs", "dataset": "people"} for name in ("lfw", "mine")
+    }
     params["resolutions"] = []
     Path("params.yaml").write_text(json.dumps(params))
     main()
     page = Path("plots/report/report.html").read_text()
     assert "None of the" not in page
     line = next(x for x in page.splitlines() if "ir50, casia" in x)
-    assert 'class="n">99.42</td><td class="n"><b>99.42</b>' in line
+    assert 'class="n">99.42</td><td class="n"><b>99.42</b>*' in line
     assert line.endswith("<td>yes</td></tr>")
+    mean = page[page.index('<section id="mean-of-2-packs">') :]
+    assert "<b>98.42</b>*" in mean[: mean.index("</section>")]
+    text = Path("plots/report/tables.md").read_text()
+    assert "| 99.42 | 99.42* [" in text[text.index("## Published beside measured") :]
+    assert "| 112&112 | 98.42* [" in text[text.index("## mean-of-2-packs") :]
 
 
 def test_a_missing_benchmark_is_named_and_the_others_are_reported(

@@ -115,8 +115,27 @@ def test_the_interval_of_a_mean_is_that_of_independent_packs() -> None:
     assert mean["low"] == pytest.approx(0.92 - 0.02 / math.sqrt(5))
     assert mean["high"] == pytest.approx(0.92 + 0.01 / math.sqrt(5))
     assert mean["count"] == 500
+    assert "fewer than" not in mean["method"]
+    cells.loc[2, "method"] = "m; fewer than 10 errors"
+    assert "fewer than 10 errors" in with_family_means(cells).iloc[-1]["method"]
     cells.loc[0, "protocol"] = "tenfold+flip"  # packs measured differently have no common mean
     assert len(with_family_means(cells)) == len(cells)
+
+
+def test_any_packs_have_a_mean_of_their_own() -> None:
+    cells = pd.DataFrame(
+        [[p, "112&112", "accuracy", v, v - 0.01, v + 0.01, 100, "m", "112&112", "tenfold"]
+         for p, v in (("mine", 0.8), ("yours", 0.9), ("theirs", 0.1))],
+        columns=[*COLUMNS, "setting", "protocol"],
+    )  # fmt: skip
+    *same, mean = with_family_means(cells, ["mine", "yours"]).to_dict("records")
+    assert len(same) == 3
+    assert mean["benchmark"] == "mean-of-2-packs"
+    assert mean["value"] == pytest.approx(0.85)
+    assert len(with_family_means(cells, ["mine"])) == 3
+    packs = list(FAMILIES["hq5-mean"])
+    known = pd.concat([cells.iloc[:1].assign(benchmark=pack) for pack in packs])
+    assert with_family_means(known, packs)["benchmark"].tolist() == [*packs, "hq5-mean"]
 
 
 def test_curves_of_benchmarks_that_have_them_are_put_together(tmp_path: Path) -> None:
