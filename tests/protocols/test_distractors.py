@@ -65,7 +65,8 @@ def test_a_distractor_that_equals_the_mate_takes_its_rank() -> None:
     count, random = 40, np.random.default_rng(0)
     first, second = random.normal(size=(2, count, 64)).astype(np.float32)
     probes = np.stack([first + second, first - 0.5 * second], axis=1).reshape(-1, 64)
-    vectors = np.concatenate([probes, probes, random.normal(size=(11, 64))]).astype(np.float32)
+    more = random.normal(size=(11, 64)).astype(np.float32)
+    vectors = np.concatenate([probes, probes[1::2], more])
     person = np.repeat(np.arange(count), 2)
     listed = made.tables(distractors={
         "record": np.arange(len(vectors)),
