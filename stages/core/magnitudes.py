@@ -21,6 +21,8 @@ class Magnitudes(Section):
     def _ordered(self) -> Magnitudes:
         if not self.l_a < self.u_a:
             raise ValueError("l_a must be below u_a")
+        if self.l_m > self.u_m:
+            raise ValueError("l_m must not be above u_m")
         return self
 
     @property

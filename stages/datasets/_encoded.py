@@ -21,6 +21,7 @@ SCAN = 0xDA  # of its coefficients,
 ALONE = {0x00, 0x01, *range(0xD0, 0xD9), 0xFF}  # and what has no length
 SHORTEST = 10  # bytes of a frame's header up to its parts
 APP1, EXIF, ORIENTATION = 0xE1, b"Exif\0\0", 0x0112  # where a camera says how it was held
+LONG = 4  # kind of a number of four bytes
 BYTE_ORDERS = {b"II*\0": "little", b"MM\0*": "big"}
 QUARTERS = {3: 2, 4: 2, 5: 3, 6: 3, 7: 1, 8: 1}  # turns by 90 degrees to the left, to be upright
 
@@ -132,8 +133,10 @@ def _orientation(tiff: bytes) -> int:
         return int.from_bytes(tiff[at : at + size], order)
 
     begin = number(4, 4)
-    entries = range(begin + 2, begin + 2 + 12 * number(begin, 2), 12)
-    return next((number(at + 8, 2) for at in entries if number(at, 2) == ORIENTATION), 0)
+    for at in range(begin + 2, begin + 2 + 12 * number(begin, 2), 12):
+        if number(at, 2) == ORIENTATION:
+            return number(at + 8, 4 if number(at + 2, 2) == LONG else 2)
+    return 0
 
 
 def _refuse_bomb(kind: Kind, data: bytes, copies: int) -> None:

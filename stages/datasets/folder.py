@@ -55,7 +55,8 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
     """
     if not root.is_dir():
         raise InputError(root, "folder not found", ORIGIN)
-    people = [e.name for e in _entries(root) if e.is_dir() and _belongs(e.name, params)]
+    people = [e.name for e in _entries(root) if e.is_dir()]
+    people = [name for name in _readable(root, people) if _belongs(name, params)]
     images: dict[str, list[str]] = {}
     others = 0
     for person in people:
@@ -63,7 +64,7 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         found = [e.name for e in entries if Path(e.name).suffix.lower() in SUFFIXES and e.is_file()]
         others += len(entries) - len(found)
         if found:
-            images[person] = found
+            images[person] = _readable(root / person, found)
     files = [
         (label, f"{person}/{image}")
         for label, (person, found) in enumerate(images.items())
@@ -85,14 +86,18 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
 def _entries(folder: Path) -> list[os.DirEntry]:
     """What is in `folder` and not hidden, by name."""
     with os.scandir(folder) as there:
-        entries = sorted((e for e in there if not e.name.startswith(".")), key=attrgetter("name"))
-    for entry in entries:
+        return sorted((e for e in there if not e.name.startswith(".")), key=attrgetter("name"))
+
+
+def _readable(folder: Path, names: list[str]) -> list[str]:
+    """The names. Raise InputError if one cannot be written down."""
+    for name in names:
         try:
-            entry.name.encode()
+            name.encode()
         except UnicodeEncodeError:
-            name = str(os.fsencode(entry.name))
-            raise InputError(folder, "the name is not UTF-8", "rename it", name) from None
-    return entries
+            shown = str(os.fsencode(name))
+            raise InputError(folder, "the name is not UTF-8", "rename it", shown) from None
+    return names
 
 
 def _belongs(person: str, params: Params) -> bool:

@@ -136,10 +136,13 @@ def weighted_sums(
 ) -> np.ndarray:
     """Sum of weight * vectors[row] over the entries of each group: float32 [groups, d].
 
-    A sum is taken in the order of its entries, by however many threads.
+    A sum is taken in the order of its entries, by however many threads. Raise IndexError for a row
+    that is none.
     """
     from scipy.sparse import csr_array
 
+    if len(row) and not 0 <= row.min() <= row.max() < len(vectors):
+        raise IndexError(f"rows {row.min()} to {row.max()} of {len(vectors)}")
     if not _ascending(group):
         order = np.argsort(group, kind="stable")
         row, group, weight = row[order], group[order], weight[order]

@@ -1,4 +1,4 @@
-"""ResNet-50, -100 and -152 of SCF (Li et al., CVPR 2021), with or without squeeze-and-excitation.
+"""SCF's ResNets of 34 to 152 layers (Li et al., CVPR 2021), with squeeze-and-excitation or not.
 
 No BatchNorm between a unit's first convolution and its PReLU; the last BatchNorm has neither scale
 nor shift. Tensors are named as in SCF's published weights (`published_names`). SCF's network also
@@ -19,13 +19,13 @@ from stages.networks._staged import FULL_RESOLUTION
 
 __all__ = ["Params", "build", "build_branch", "describe", "fold"]
 
-UNITS = {50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}
+UNITS = {34: (3, 4, 6, 3), 50: (3, 4, 14, 3), 100: (3, 13, 30, 3), 152: (3, 8, 36, 3)}
 
 
 class Params(Section):
     """Shape of the network."""
 
-    depth: Literal[50, 100, 152] = 100
+    depth: Literal[34, 50, 100, 152] = 100  # 34 is in the paper alone
     se: bool = False  # squeeze-and-excitation
     width: float = Field(1.0, gt=0)  # channels as a share of 64, 128, 256, 512
     embedding: int = Field(512, ge=2)  # dimensions

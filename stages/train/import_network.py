@@ -19,6 +19,7 @@ from stages.train.import_systems import LAYOUTS, Layout, System
 COUNTER = "num_batches_tracked"
 LARGEST_WIDTH = 4  # of a network that is built on the word of a file
 LARGEST_EMBEDDING = 16_384
+FEWEST = 2  # dimensions of an embedding
 LOW_RESOLUTION_LACKS = "layer1.0.downsample."  # what BTNet's networks below 112 px have not
 
 
@@ -76,7 +77,7 @@ def _loaded(
 ) -> Found:
     prefix = prefixes[0]
     width = _rows(file, prefix + layout.anchor, LARGEST_WIDTH * CHANNELS[-1]) / CHANNELS[-1]
-    embedding = _rows(file, prefix + layout.projection, LARGEST_EMBEDDING)
+    embedding = _rows(file, prefix + layout.projection, LARGEST_EMBEDDING, FEWEST)
     told = _told_by_names(file, prefix, family)
     params = family.Params(width=width, embedding=embedding, **settings, **told)
     network = family.build(params)
@@ -87,11 +88,11 @@ def _loaded(
     return Found(network, family, params, used, again, report)
 
 
-def _rows(file: Checkpoint, name: str, most: int) -> int:
+def _rows(file: Checkpoint, name: str, most: int, fewest: int = 1) -> int:
     tensor = file.tensors.get(name)
     if tensor is None:
         raise InputError(file.path, "is absent", "pass the whole network's weights", name)
-    if not tensor.ndim or not 1 <= len(tensor) <= most:
+    if not tensor.ndim or not fewest <= len(tensor) <= most:
         problem = f"has shape {list(tensor.shape)}, which no network has"
         raise InputError(file.path, problem, _remedy(name), name)
     return len(tensor)
@@ -119,7 +120,7 @@ def _told_by_names(file: Checkpoint, prefix: str, family: ModuleType) -> dict[st
 @cache
 def _names(family: ModuleType, **told: Any) -> frozenset[str]:
     """Published names of the family's network with these settings; no width changes them."""
-    network = family.build(family.Params(width=1 / CHANNELS[0], embedding=1, **told))
+    network = family.build(family.Params(width=1 / CHANNELS[0], embedding=FEWEST, **told))
     return frozenset(network.published_names().values())
 
 

@@ -6,6 +6,7 @@ lengths of a model's embeddings first (README of the published code).
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ import numpy as np
 from stages.core.entry import start
 from stages.core.errors import InputError
 from stages.core.params import read_params, section
+from stages.core.weights import read_header
 from stages.losses.magface import Params, propose
 
-FEATURES = Path("data/features")
+FEATURES, MODELS = Path("data/features"), Path("models")
+TRAINED, COPY = "train", "to_finetune"  # in models/
 PROPOSED = ("l_a", "u_a", "lambda_g")
 
 
@@ -35,8 +38,17 @@ def main(image_set: str, model: str) -> None:
     except ValueError as fault:
         raise InputError(file, str(fault), "choose another model or image set") from None
     print(f"{len(norms)} images, magnitudes {norms.min():.4g} to {norms.max():.4g}; try")
-    flags = [f"-S losses.magface.{name}={getattr(proposed, name):g}" for name in PROPOSED]
-    print("dvc exp run -S loss=magface", *flags, f"-S train.initial={given['trunk']}")
+    trunk = given["trunk"]
+    header = read_header(MODELS / trunk / "weights.safetensors")
+    if trunk == TRAINED:  # the stage train overwrites it
+        trunk = COPY
+        print(f"cp -r {MODELS / TRAINED} {MODELS / COPY}")
+    flags = [f"losses.magface.{name}={getattr(proposed, name):g}" for name in PROPOSED]
+    network = ",".join(f"{key}:{json.dumps(value)}" for key, value in header["network"].items())
+    fed = [f"train.{name}={header['contract'][name]}" for name in ("colour", "mean", "scale")]
+    chosen = [f"trunk={TRAINED}", f"train.initial={trunk}", "'~backbone'"]
+    chosen += [f"'+backbone={{{network}}}'".replace('"', ""), *fed]
+    print("dvc exp run -S loss=magface", *(f"-S {setting}" for setting in [*flags, *chosen]))
 
 
 if __name__ == "__main__":

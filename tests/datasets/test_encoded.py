@@ -96,6 +96,18 @@ def test_quarters_of_what_says_nothing_that_can_be_read() -> None:
         assert quarters(payload[:at]) in (0, 3)
 
 
+@pytest.mark.parametrize("endian", ["little", "big"])
+def test_an_orientation_of_four_bytes(endian: str) -> None:
+    def number(value: int, size: int) -> bytes:
+        return value.to_bytes(size, endian)
+
+    entry = number(0x0112, 2) + number(4, 2) + number(1, 4) + number(6, 4)
+    tiff = (b"II*\0" if endian == "little" else b"MM\0*") + number(8, 4) + number(1, 2) + entry
+    inside = b"Exif\0\0" + tiff
+    header = b"\xff\xe1" + (len(inside) + 2).to_bytes(2, "big") + inside
+    assert quarters(jpeg(0)[:2] + header + jpeg(0)[2:]) == 3
+
+
 def test_the_end_of_a_thumbnail_does_not_end_a_photograph() -> None:
     """A camera's JPEG has a small one in its header, whole, wherever the file is cut."""
     inside = b"Exif\0\0" + jpeg(1, 8, 8)

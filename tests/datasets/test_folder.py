@@ -117,6 +117,8 @@ def test_people_without_images_are_no_class_and_what_is_left_out_is_counted(
 
 def test_a_name_that_is_not_utf_8_is_shown(tmp_path: Path) -> None:
     people(tmp_path, ["a"])
+    (tmp_path / os.fsdecode(b"notes\xe9.txt")).touch()
+    assert found(tmp_path, Params()) == {"a": {0}}  # what is not read may be called anything
     (tmp_path / os.fsdecode(b"Jos\xe9")).mkdir()
     with pytest.raises(InputError, match=r"Jos\\xe9.*not UTF-8.*rename it"):
         read(tmp_path, Params())

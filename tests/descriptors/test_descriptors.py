@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.descriptors import coreset, kappa, mean, norm, precision
-from stages.descriptors._pooling import Templates
+from stages.descriptors._pooling import Templates, weighted_sums
 
 
 @pytest.fixture
@@ -258,3 +258,10 @@ def test_lists_in_order_and_media_of_any_number(table, features, media, monkeypa
     assert ids.tolist() == [3, 5, 8, 17, 900]
     expected = looped(table, embedding, np.ones(40), True)
     np.testing.assert_allclose(rows, expected, rtol=2e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("row", [-1, 3])
+def test_a_row_that_is_none_is_an_error(row: int) -> None:
+    vectors, one = np.ones((3, 4), np.float32), np.array([1.0, 1.0])
+    with pytest.raises(IndexError, match="of 3"):
+        weighted_sums(vectors, np.array([0, row]), np.array([0, 0]), one, 1)

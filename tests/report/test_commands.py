@@ -116,7 +116,7 @@ def test_the_reasons_are_those_of_what_is_not_built() -> None:
     others = set(
         zip(rest.loc[~about_ijbs, "method"], rest.loc[~about_ijbs, "backbone"], strict=True)
     )
-    assert {backbone for _, backbone in others} == {"resnet34", "r100"}
+    assert {backbone for _, backbone in others} == {"r100"}
     methods = {method for method, backbone in others if backbone == "r100"}
     assert methods == {"broadface", "mv-softmax", "afrn", "url"}
 

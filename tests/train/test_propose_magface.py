@@ -1,26 +1,53 @@
+"""The proposal, and that the line it prints does what it says."""
+
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from dvc.utils.hydra import apply_overrides
 
+from stages.check.validate import validate
+from stages.core.contract import InputContract
 from stages.core.errors import InputError
+from stages.core.params import read_params
+from stages.losses import softmax
+from stages.losses._classifier import Classifier
 from stages.losses.magface import Params
+from stages.networks import iresnet
+from stages.networks._files import save_network
+from stages.train.initial import start_from
 from stages.train.propose_magface import main
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """All of params.yaml, for an imported trunk; MagFace's u_m is 1."""
     monkeypatch.chdir(tmp_path)
-    magface = {"scale": 64.0, "l_m": 0.45, "u_m": 1.0}
-    (tmp_path / "params.yaml").write_text(
-        yaml.safe_dump({"trunk": "r100", "losses": {"magface": magface}})
-    )
+    params = read_params(ROOT / "params.yaml")
+    magface = {"scale": 64, "l_a": 1, "u_a": 2, "l_m": 0.45, "u_m": 1.0, "lambda_g": 1}
+    params |= {"trunk": "r100", "heads": [], "losses": params["losses"] | {"magface": magface}}
+    write(params)
+    shape = iresnet.Params(depth=34, width=0.125, embedding=16, flavour="magface")
+    contract = InputContract(colour="bgr", mean=0.0, scale=255.0, embedding=16)
+    for name in ("r100", "train"):
+        network = iresnet.build(shape)
+        save_network(tmp_path / "models" / name, network, iresnet.describe(shape), contract)
     (tmp_path / "data/features/faces/trunk").mkdir(parents=True)
     return tmp_path
+
+
+def write(params: dict[str, Any]) -> None:
+    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
 
 
 def features(project: Path, norms: list[float]) -> None:
@@ -33,7 +60,7 @@ def test_the_range_is_shown_and_the_flags_hold_it(project: Path, capsys) -> None
     main("faces", "trunk")
     said = capsys.readouterr().out
     assert said.startswith("3 images, magnitudes 1.25 to 4; try\ndvc exp run -S loss=magface ")
-    assert said.endswith("-S train.initial=r100\n")
+    assert "cp -r" not in said
     values = {key: float(v) for key, v in re.findall(r"-S losses\.magface\.(\w+)=([\d.]+)", said)}
     assert set(values) == {"l_a", "u_a", "lambda_g"}
     assert values["l_a"] < 1.25
@@ -42,8 +69,39 @@ def test_the_range_is_shown_and_the_flags_hold_it(project: Path, capsys) -> None
     assert proposed.warning() is None
 
 
+@pytest.mark.parametrize("trunk", ["r100", "train"])
+def test_the_line_trains_that_network_from_that_model(
+    project: Path, capsys, monkeypatch: pytest.MonkeyPatch, trunk: str
+) -> None:
+    """As DVC applies it; the stage train would overwrite its own model, so a copy is taken."""
+    write(read_params() | {"trunk": trunk})
+    features(project, [20.0, 30.0])
+    main("faces", "trunk")
+    _, *copies, line = capsys.readouterr().out.splitlines()
+    for copy in copies:
+        subprocess.run(shlex.split(copy), check=True)
+    words = shlex.split(line)
+    assert words[:3] == ["dvc", "exp", "run"]
+    apply_overrides(project / "params.yaml", [v for k, v in pairwise(words) if k == "-S"])
+    params = read_params()
+    monkeypatch.setattr("stages.check.validate._require_root", lambda *_: None)
+    validate(params)
+    assert params["trunk"] == "train"
+    assert params["loss"] == "magface"
+    shape = dict(params["backbone"])
+    name = shape.pop("name")
+    assert name == "iresnet"
+    network = iresnet.build(iresnet.Params(**shape))
+    fed = {key: params["train"][key] for key in ("colour", "mean", "scale")}
+    initial = Path("models") / params["train"]["initial"]
+    assert initial.name == ("r100" if trunk == "r100" else "to_finetune")
+    classifier = Classifier(16, 3, softmax.build(softmax.Params()))
+    start_from(initial, network, classifier, InputContract(**fed, embedding=16))
+
+
 def test_the_papers_settings_may_stand_as_null(project: Path, capsys) -> None:
-    (project / "params.yaml").write_text("{trunk: train, losses: {magface: null}}\n")
+    params = read_params()
+    write(params | {"losses": params["losses"] | {"magface": None}})
     features(project, [20.0, 30.0])
     main("faces", "trunk")
     assert "losses.magface.l_a=18" in capsys.readouterr().out
