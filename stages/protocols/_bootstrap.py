@@ -195,6 +195,17 @@ def student(values: np.ndarray) -> tuple[float, float]:
     return max(0.0, np.mean(values) - half), min(1.0, np.mean(values) + half)
 
 
+def count_of_folds(values: np.ndarray) -> float:
+    """How many independent trials tell a share as well as its `values` in a few folds do.
+
+    p (1 - p) / error^2, times (z / t)^2 for the few degrees of freedom of the error: the effective
+    sample size of Korn and Graubard (Survey Methodology, 1998). Infinite if the values are equal.
+    """
+    share, error = np.mean(values), np.std(values, ddof=1) / np.sqrt(len(values))
+    adjusted = error * t95(len(values) - 1) / Z95
+    return float(share * (1 - share) / adjusted**2) if adjusted > 0 else np.inf
+
+
 def weighted_share(hits: np.ndarray, person: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Share of hits in each replicate, float [replicates].
 

@@ -14,9 +14,17 @@ from pydantic import Field
 
 from stages.core.index import Index
 from stages.core.params import Section
-from stages.protocols._bootstrap import Drawn, Resampling, digest, student, wilson
+from stages.protocols._bootstrap import (
+    Drawn,
+    Resampling,
+    count_of_folds,
+    digest,
+    effective_count,
+    student,
+    wilson,
+)
 from stages.protocols._faces import Items, faces
-from stages.protocols._result import Measure, Result, marked
+from stages.protocols._result import FEW_ERRORS, Measure, Result, marked
 from stages.protocols._roc import Scores
 from stages.protocols._rows import Rows
 from stages.protocols._subjects import linked_people
@@ -25,6 +33,7 @@ from stages.protocols._vectors import positions
 from stages.protocols._verification import pair_curves
 
 THRESHOLDS = np.arange(0, 4, 0.01)
+HARDEST = 10  # one in ten: enough pairs to tell whether people share them, near the errors
 PAIRS_A_BLOCK = 128  # temporaries that stay in the processor's cache
 
 
@@ -61,21 +70,26 @@ def evaluate(
     lost = f"; {np.sum(~kept)} of {len(kept)} pairs left out" if not kept.all() else ""
     items = Items(left[kept], right[kept], np.arange(len(index)))
     linked = linked_people(len(index), items.left[same], items.right[same])
-    person = linked[items.left[same]]
+    person, people = linked[items.left[same]], (linked[items.left], linked[items.right])
     results = {}
+
+    def accuracy_of(distance: np.ndarray, *thresholds: np.ndarray) -> Measure:
+        accuracy, _ = folds_accuracy(distance, same, fold, *thresholds)
+        return _accuracy(accuracy, fold, effective_pairs(distance, same, fold, *people), lost)
+
     for row, first, second in rows.images(params.flip):
         first, second = first[items.left], second[items.right]
-        accuracy, _ = folds_accuracy(distances(first, second, fold, params), same, fold)
+        accuracy = accuracy_of(distances(first, second, fold, params))
         scores = cosine(first, second).astype(np.float32)
         curves = _curves(scores, same, items, person)
-        results[row] = Result({"accuracy": _accuracy(accuracy, fold, lost)}, curves)
+        results[row] = Result({"accuracy": accuracy}, curves)
     for row, score in rows.image_scores(params.flip):
         scores = score(items.left, items.right)
         far = -scores.astype(np.float64)[None]
-        accuracy, _ = folds_accuracy(far, same, fold, np.append(np.unique(far), np.inf))
+        accuracy = accuracy_of(far, np.append(np.unique(far), np.inf))
         curves = _curves(scores, same, items, person)
         curves.pop("scores", None)  # no cosines
-        results[row] = Result({"accuracy": _accuracy(accuracy, fold, lost)}, curves)
+        results[row] = Result({"accuracy": accuracy}, curves)
     return results
 
 
@@ -160,19 +174,51 @@ def folds_accuracy(
     return accuracy, threshold
 
 
-def _accuracy(accuracy: np.ndarray, fold: np.ndarray, lost: str) -> Measure:
+def effective_pairs(
+    distance: np.ndarray, same: np.ndarray, fold: np.ndarray, left: np.ndarray, right: np.ndarray
+) -> float:
+    """How many independent pairs these are worth: 1 / sum of share^2 / n over both kinds of pairs.
+
+    n is the `effective_count` of whether a pair is among the hardest tenth of its kind, by the
+    people of the side where it is smaller. Errors are too few to tell their own correlation, and
+    less correlated than distances are.
+
+    Args:
+        distance, same, fold: as `folds_accuracy` takes them.
+        left, right: person of each side of each pair.
+    """
+    own = distance[fold if len(distance) > 1 else 0, np.arange(len(fold))]
+    variance = 0.0
+    for kind, ease in ((same, -own[same]), (~same, own[~same])):
+        if len(ease):
+            last = max(len(ease) // HARDEST, 1) - 1
+            hard = ease <= np.partition(ease, last)[last]
+            effective = min(effective_count(hard, side[kind]) for side in (left, right))
+            variance += (len(ease) / len(same)) ** 2 / effective
+    return 1 / variance
+
+
+def _accuracy(accuracy: np.ndarray, fold: np.ndarray, effective: float, lost: str) -> Measure:
     """Mean over the folds, which share no person: they are the units of its interval.
 
-    The wider of two intervals: pairs are not independent, and ten folds may all be perfect.
+    The wider of two intervals: pairs are not independent. With fewer than ten errors a fold the
+    folds' accuracies are skewed, and all may be perfect: then Wilson's interval with the number of
+    independent pairs that tell as much (Korn and Graubard, Survey Methodology 1998), which is that
+    of the folds' spread or, if smaller, `effective`, see `effective_pairs`.
     """
-    right = np.sum(accuracy * np.bincount(fold))
+    value, right = np.mean(accuracy), np.sum(accuracy * np.bincount(fold))
+    errors = len(fold) - right
     by_pair, by_fold = wilson(right, len(fold)), student(accuracy)
-    perfect = by_pair[1] - by_pair[0] > by_fold[1] - by_fold[0]
-    method = f"accuracy of {len(accuracy)} folds; the wider of Wilson and Student's t over folds: "
-    method += ("Wilson" if perfect else "Student") + lost
+    wider = by_pair[1] - by_pair[0] > by_fold[1] - by_fold[0]
+    interval = by_pair if wider else by_fold
+    method = "the wider of Wilson and Student's t over folds: " + ("Wilson" if wider else "Student")
+    if errors < FEW_ERRORS * len(accuracy):
+        effective = min(effective, count_of_folds(accuracy))
+        interval = wilson(value * effective, effective)
+        method = "Wilson with the effective count of pairs"
+    method = f"accuracy of {len(accuracy)} folds; {method}{lost}"
     drawn = Drawn(len(accuracy), method, digest(fold), folds=True)
-    return marked(np.mean(accuracy), by_pair if perfect else by_fold, len(fold), method,
-                  accuracy, drawn, len(fold) - right)  # fmt: skip
+    return marked(value, interval, len(fold), method, accuracy, drawn, errors)
 
 
 def _curves(scores: np.ndarray, same: np.ndarray, items: Items, person: np.ndarray) -> dict:

@@ -9,6 +9,7 @@ from scipy import stats
 from stages.protocols import _bootstrap
 from stages.protocols._bootstrap import (
     Resampling,
+    count_of_folds,
     effective_count,
     log_odds_interval,
     paired_interval,
@@ -143,6 +144,13 @@ def test_wilson_by_its_equation_and_its_ends() -> None:
         assert abs(0.8 - p) == pytest.approx(1.959964 * np.sqrt(p * (1 - p) / 10), rel=1e-5)
     assert wilson(10, 10)[1] == pytest.approx(1, abs=1e-12)
     assert wilson(0, 10)[0] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_count_of_folds_by_hand() -> None:
+    """0.85 with a variance of 0.025 / 9 a fold: as many trials as give a t as wide as a z."""
+    count = count_of_folds(np.array([0.9, 0.8] * 5))
+    assert count == pytest.approx(0.85 * 0.15 / (0.025 / 90) * (1.959964 / 2.262) ** 2)
+    assert count_of_folds(np.ones(10)) == np.inf
 
 
 def test_student_by_hand() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from stages.core.errors import InputError
 from stages.protocols import pairs
+from stages.protocols._bootstrap import count_of_folds, wilson
 from stages.protocols._rows import Likelihood
 from tests.protocols import made
 
@@ -119,6 +120,36 @@ def test_an_empty_fold_is_an_error(pack) -> None:
     with pytest.raises(InputError, match=r"pairs.parquet: 3 of 203 .* Remedy"):
         pairs.evaluate(*as_set(*pack, np.array([0, 1, 2, 203, 204, 205])), pairs.Params(),
                        made.RESAMPLING)  # fmt: skip
+
+
+def test_effective_pairs_between_people_and_pairs() -> None:
+    """40 people of 10 pairs, half of them genuine: 40 if people are all that matters, up to 400."""
+    random = np.random.default_rng(0)
+    left, same = np.repeat(np.arange(40), 10), np.repeat(np.arange(40) % 2 == 0, 10)
+    fold, alone = np.repeat(np.arange(10), 40), np.arange(400) + 40
+    own, noise = random.normal(size=40)[left], random.normal(size=400)
+    for distance in (own[None], np.tile(own, (10, 1))):  # one, or one a test fold
+        effective = pairs.effective_pairs(distance, same, fold, left, alone)
+        assert effective == pytest.approx(40)
+    assert pairs.effective_pairs(own[None], same, fold, alone, left) == pytest.approx(40)
+    assert 200 < pairs.effective_pairs(noise[None], same, fold, left, alone) <= 400
+    assert pairs.effective_pairs(own[None], same, fold, alone, alone) == pytest.approx(400)
+    every = np.ones(400, bool)
+    assert pairs.effective_pairs(own[None], every, fold, left, alone) == pytest.approx(40)
+
+
+def test_fewer_than_ten_errors_a_fold_take_the_smaller_effective_count() -> None:
+    fold, accuracy = pairs.folds_of(1000, 10), np.array([0.95, 0.97] * 5)
+    low, high = wilson(0.96 * 50, 50)
+    measured = pairs._accuracy(accuracy, fold, 50, "")
+    assert (measured.low, measured.high) == (pytest.approx(low), pytest.approx(high))
+    assert "effective" in measured.method
+    count = count_of_folds(accuracy)
+    measured = pairs._accuracy(accuracy, fold, 10 * count, "")
+    assert measured.low == pytest.approx(wilson(0.96 * count, count)[0])
+    ordinary = pairs._accuracy(accuracy - 0.1, fold, 50, "")
+    assert (ordinary.low, ordinary.high) == pytest.approx(wilson(860, 1000))
+    assert "wider" in ordinary.method
 
 
 def test_few_errors_are_marked() -> None:
