@@ -56,6 +56,7 @@ def main(benchmark: str) -> None:
         "options": options.model_dump(),
         "seed": settings.seed,
         "replicates": settings.bootstrap,
+        "models": features.origins(),
     }
     write_metrics(Path("metrics/evaluate"), benchmark, results, provenance)
     write_curves(Path("plots/evaluate") / benchmark, results)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +40,14 @@ class Features:
 
     def has(self, model: str, name: str) -> bool:
         return self.path(model, name).is_file()
+
+    def origins(self) -> dict[str, Any]:
+        """Of each model that was read, what computed its arrays; none of plain pixels."""
+        models = sorted({path.parent for path in self.arrays})
+        said = {str(folder.relative_to(self.folder)): folder / "model.json" for folder in models}
+        return {
+            model: json.loads(file.read_text()) for model, file in said.items() if file.is_file()
+        }
 
     def read(self, model: str, name: str) -> np.ndarray:
         """Raise InputError if the array is missing, unreadable, of other length or not finite."""

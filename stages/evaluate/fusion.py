@@ -9,6 +9,8 @@ import numpy as np
 from stages.core.errors import InputError
 from stages.core.index import Index
 from stages.core.params import PARAMS_FILE, section
+from stages.descriptors import mean, norm
+from stages.descriptors._pooling import Templates
 from stages.evaluate.features import Features
 from stages.protocols._tables import Tables
 
@@ -23,9 +25,6 @@ def fuser(
     """
 
     def fuse(first: str, second: str, descriptor: str) -> np.ndarray:
-        from stages.descriptors import mean, norm  # their pooling imports torch
-        from stages.descriptors._pooling import Templates
-
         module = {"mean": mean, "norm": norm}[descriptor]
         settings = section(f"descriptors.{descriptor}", module.Params)
         if not settings.flip:

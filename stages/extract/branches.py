@@ -14,8 +14,10 @@ from stages.descriptors import mean, norm
 from stages.extract.features import write_batches
 from stages.extract.images import Images, embed, for_inference
 from stages.extract.job import Job
-from stages.networks._files import Loaded, load_branch, load_trunk, require_trunk
+from stages.networks._files import Loaded, load_branch, load_trunk, origin, require_trunk
 from stages.networks._staged import Trunk
+
+BRANCHES = Path("models/distill")
 
 
 def extract(job: Job) -> None:
@@ -28,15 +30,19 @@ def extract(job: Job) -> None:
         for side in job.resolutions:
             joined = _through_branch(job, side, images, network, device)
             upsampled = embed(images.batches(side, True), network)
-            for model, embedded in (("branch", joined), ("upsampled", upsampled)):
-                into = folder / f"{model}_{side}"
-                write_batches(into, job.image_set, len(images.store), embedded, mean, norm)
+            for model, embedded, weights in (
+                ("branch", joined, BRANCHES / str(side)),
+                ("upsampled", upsampled, job.trunk),
+            ):
+                into, about = folder / f"{model}_{side}", origin(weights, trunk.contract)
+                whole = job.image_set, len(images.store), embedded
+                write_batches(into, *whole, mean, norm, about=about)
 
 
 def _through_branch(
     job: Job, side: int, images: Images, network: torch.nn.Module, device: torch.device
 ) -> Iterator[dict[str, np.ndarray]]:
-    stored = Path("models/distill") / str(side)
+    stored = BRANCHES / str(side)
     branch: Loaded = load_branch(stored)
     require_trunk(stored, branch.header, job.trunk)
     front = for_inference(branch, job.settings, device)

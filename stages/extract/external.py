@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -39,4 +40,5 @@ def extract(job: Job) -> None:
     arrays.setdefault("mirrored", arrays["embedding"])
     arrays["norm"] = np.linalg.norm(arrays["embedding"], axis=1)
     arrays |= set_descriptors(job.image_set, arrays, mean, norm)
-    write_features(job.output, arrays)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    write_features(job.output, arrays, {"file": f"{path.name} sha256 {digest}"})

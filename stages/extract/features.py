@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,11 +18,19 @@ from stages.core.index import read_index, read_table
 from stages.core.params import read_params, section
 from stages.descriptors._pooling import Templates
 
+MODEL = "model.json"  # of a folder: what computed it
 
-def write_features(folder: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write each array as folder/<name>.npy, whole or not at all."""
+
+def write_features(
+    folder: Path, arrays: dict[str, np.ndarray], about: dict[str, Any] | None = None
+) -> None:
+    """Write each array as folder/<name>.npy, whole or not at all.
+
+    Args:
+        about: where they come from, for `model.json`.
+    """
     with atomic_folder(folder) as scratch:
-        _save(scratch, arrays)
+        _save(scratch, arrays, about)
 
 
 def write_batches(
@@ -30,6 +39,7 @@ def write_batches(
     rows: int,
     batches: Iterable[dict[str, np.ndarray]],
     *descriptors: ModuleType,
+    about: dict[str, Any] | None = None,
 ) -> None:
     """Write what `write_features` would of all batches together, in the memory of one of them.
 
@@ -37,10 +47,11 @@ def write_batches(
         rows: of the batches together.
         batches: arrays of the same names each, the next rows of all of them.
         descriptors: as in `set_descriptors`.
+        about: as in `write_features`.
     """
     with atomic_folder(folder) as scratch:
         arrays = _append(scratch, rows, batches)
-        _save(scratch, set_descriptors(image_set, arrays, *descriptors))
+        _save(scratch, set_descriptors(image_set, arrays, *descriptors), about)
 
 
 def _append(
@@ -61,9 +72,11 @@ def _append(
     return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in files}
 
 
-def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+def _save(folder: Path, arrays: dict[str, np.ndarray], about: dict[str, Any] | None) -> None:
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", np.ascontiguousarray(values, np.float32))
+    if about is not None:
+        (folder / MODEL).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
 
 
 def set_descriptors(

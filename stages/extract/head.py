@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from stages.core.contract import InputContract
 from stages.core.params import load
 from stages.core.seeding import prepare
-from stages.core.weights import load_weights
+from stages.core.weights import load_weights, read_header
 from stages.descriptors import coreset, kappa, precision
 from stages.extract.features import set_descriptors, write_features
 from stages.extract.images import FULL, Images, for_inference
 from stages.extract.job import Job
-from stages.networks._files import WEIGHTS, load_trunk, require_trunk
+from stages.networks._files import WEIGHTS, load_trunk, origin, require_trunk
 
 OF_TRUNK = ("embedding", "mirrored", "norm")
 
@@ -36,7 +37,8 @@ def extract(job: Job) -> None:
         arrays |= set_descriptors(job.image_set, features, pooling, told=arrays[said])
     else:
         arrays = set_descriptors(job.image_set, features, coreset, told=head.describe)
-    write_features(job.output, arrays)
+    contract = InputContract(**read_header(job.trunk / WEIGHTS)["contract"])
+    write_features(job.output, arrays, origin(folder, contract))
 
 
 def load_head(folder: Path, device: torch.device) -> tuple[Any, nn.Module, dict[str, Any]]:

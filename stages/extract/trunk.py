@@ -7,7 +7,7 @@ from stages.descriptors import mean, norm
 from stages.extract.features import write_batches
 from stages.extract.images import FULL, Images, embed, for_inference
 from stages.extract.job import Job
-from stages.networks._files import load_trunk
+from stages.networks._files import load_trunk, origin
 
 
 def extract(job: Job) -> None:
@@ -17,4 +17,5 @@ def extract(job: Job) -> None:
     network = for_inference(trunk, job.settings, device)
     images = Images(job.image_set, job.settings, trunk.contract, device)
     embedded = embed(images.batches(FULL), network)
-    write_batches(job.output, job.image_set, len(images.store), embedded, mean, norm)
+    about = origin(job.trunk, trunk.contract)
+    write_batches(job.output, job.image_set, len(images.store), embedded, mean, norm, about=about)

@@ -24,6 +24,12 @@ def fingerprint(folder: Path) -> str:
     return hashlib.sha256((Path(folder) / WEIGHTS).read_bytes()).hexdigest()
 
 
+def origin(folder: Path, contract: InputContract) -> dict[str, Any]:
+    """What a number that a model gives goes back to: its weights, and what it is fed."""
+    weights = f"{folder} sha256 {fingerprint(folder)}"
+    return {"weights": weights, "contract": contract.as_dict()}
+
+
 def require_trunk(path: Path, header: dict[str, Any], trunk: Path) -> None:
     """Raise InputError unless the model at `path` was made for the weights in folder `trunk`."""
     if header["trunk"] != fingerprint(trunk):

@@ -58,14 +58,17 @@ def index_hash(image_set: str) -> str:
 
 
 def measured_from(benchmark: str) -> list[tuple[str, str]]:
-    """(what, value) lines of one benchmark: its data by their hashes, options, seed, replicates."""
+    """(what, value) lines of one benchmark: its data by their hashes, options, seed, replicates,
+    and each model by its weights' hash, with what it is fed and was trained on."""
     path = METRICS / f"{benchmark}.intervals.json"
     try:
         given = json.loads(path.read_text())["provenance"]
     except (OSError, ValueError, KeyError):
         remedy = "run the stage evaluate of this benchmark"
         raise InputError(path, "no provenance there", remedy) from None
-    return [(name, _text(value)) for name, value in given.items()]
+    models = given.pop("models", {}).items()
+    lines = [(name, _text(value)) for name, value in given.items()]
+    return lines + [(f"model {name}", _text(value)) for name, value in models]
 
 
 def overlaps(params: dict[str, Any]) -> list[tuple[str, str]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
 from stages.report.page import Report, beside_published, comparisons, few, means
+from stages.report.provenance import measured_from
 from stages.report.replicates import UNPAIRED, Difference
 
 LATEX = str.maketrans({c: f"\\{c}" for c in "&%_#"})
@@ -18,11 +19,16 @@ NOTE = f"In %, 95 % intervals in brackets; * rests on fewer than ten errors. {UN
 
 @dataclass(frozen=True)
 class Table:
-    """Text cells; the first column is text, the others are numbers."""
+    """Text cells; the first column is text, the others are numbers.
+
+    Attributes:
+        source: what they were measured from, line by line.
+    """
 
     title: str
     head: list[str]
     rows: list[list[str]]
+    source: tuple[str, ...] = ()
 
 
 def tables(report: Report) -> list[Table]:
@@ -30,7 +36,9 @@ def tables(report: Report) -> list[Table]:
     published cells."""
     made = []
     for name in report.params["benchmarks"]:
-        made.append(_every_metric(name, report.cells[report.cells["benchmark"] == name]))
+        source = tuple(f"{what}: {value}" for what, value in measured_from(name))
+        mine = report.cells[report.cells["benchmark"] == name]
+        made.append(replace(_every_metric(name, mine), source=source))
         changes = _changes(report, name)
         made += [changes] if changes.rows else []
     made += [_every_metric(name, mine) for name, mine in means(report).items()]
@@ -102,6 +110,7 @@ def markdown(made: list[Table]) -> str:
         lines = [table.head, ["---", *["---:"] * (len(table.head) - 1)], *table.rows]
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         parts.append(f"## {table.title}\n\n{body}")
+        parts += ["\n".join(f"- {line}" for line in table.source)] if table.source else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -112,8 +121,9 @@ def latex(made: list[Table]) -> str:
         columns = "l" + "r" * (len(table.head) - 1)
         lines = [_line(table.head), "\\midrule", *map(_line, table.rows)]
         body = "\n".join(lines)
+        source = "".join(f"% {line}\n" for line in table.source)
         parts.append(
-            f"% {table.title}\n\\begin{{tabular}}{{{columns}}}\n\\toprule\n{body}\n"
+            f"% {table.title}\n{source}\\begin{{tabular}}{{{columns}}}\n\\toprule\n{body}\n"
             "\\bottomrule\n\\end{tabular}"
         )
     return "\n\n".join(parts) + "\n"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from stages.evaluate.features import Features
 from stages.extract.features import write_batches, write_features
 from stages.extract.images import embed
 
@@ -54,3 +55,16 @@ def test_embeddings_do_not_depend_on_the_batch(batch: int) -> None:
     }
     for name, values in expected.items():
         np.testing.assert_array_equal(np.concatenate([piece[name] for piece in found]), values)
+
+
+def test_features_say_what_computed_them(tmp_path: Path) -> None:
+    arrays = {"embedding": np.ones((2, 3), np.float32)}
+    about = {"weights": "models/train sha256 0123"}
+    write_features(tmp_path / "sets/trunk", arrays, about)
+    write_batches(tmp_path / "sets/branches/branch_7", "none", 2, [arrays], about=about)
+    write_batches(tmp_path / "sets/pixels", "none", 2, [arrays])
+    write_features(tmp_path / "sets/head_scf", arrays, about)
+    features = Features(tmp_path / "sets", images=2, templates=0)
+    for model in ("trunk", "branches/branch_7", "pixels"):
+        features.read(model, "embedding")
+    assert features.origins() == {"trunk": about, "branches/branch_7": about}

@@ -15,6 +15,7 @@ import pytest
 from stages.core.errors import InputError
 from stages.report.__main__ import main
 from stages.report.page import comparisons, count, percent, points
+from stages.report.provenance import measured_from
 from stages.report.replicates import read_replicates
 from stages.report.results import read_results
 from tests.report.synthetic import write_project, write_results
@@ -113,6 +114,19 @@ def test_the_page_names_data_and_seed_but_no_date(html: str, project: Path) -> N
     assert not re.search(r"20[2-9]\d-\d\d-\d\d", html)
 
 
+def test_models_have_lines_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("metrics/evaluate/b.intervals.json")
+    file.parent.mkdir(parents=True)
+    models = {"trunk": {"weights": "w"}, "branches/branch_7": {"weights": "v"}}
+    file.write_text(json.dumps({"provenance": {"seed": 0, "models": models}}))
+    assert measured_from("b") == [
+        ("seed", "0"),
+        ("model trunk", '{"weights": "w"}'),
+        ("model branches/branch_7", '{"weights": "v"}'),
+    ]
+
+
 def test_every_benchmark_says_what_it_was_measured_from(html: str) -> None:
     assert "<code>people_pairs, index sha256 0123</code>" in html
     assert '<th scope="row">shared by people and people</th><td><code>8 images; ' in html
@@ -128,6 +142,9 @@ def test_tables_for_papers(project: Path) -> None:
     latex = (project / "plots/report/tables.tex").read_text()
     assert f"112\\&7 & {text} &" in latex
     # three benchmarks, of which two have settings to subtract
+    source = "images: people_pairs, index sha256 0123"
+    assert f"\n- {source}\n" in markdown
+    assert f"\n% {source}\n" in latex
     assert latex.count("\\begin{tabular}") == latex.count("\\bottomrule") == 5
     changes = markdown.partition("## people_pairs: branch minus upsampled")[2]
     line = next(x for x in changes.splitlines() if x.startswith("| 112&7 |"))
