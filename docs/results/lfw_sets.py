@@ -131,7 +131,7 @@ def _write_lists(meta: Path, names: list, members: list, gallery: list, probes: 
         meta / "lfw_template_pair_label.txt",
         (f"{a} {b} {int(person[a] == person[b])}" for a, b in combinations(sorted(person), 2)),
     )
-    for name, listed in (("gallery_G1", dict(gallery)), ("probe_mixed", dict(probes))):
+    for name, listed in (("gallery_all", dict(gallery)), ("probe_mixed", dict(probes))):
         rows = (f"{t},{listed[t]},{n}" for n, t, _ in members if t in listed)
         _write(meta / f"lfw_1N_{name}.csv", ["TEMPLATE_ID,SUBJECT_ID,FILENAME", *rows])
 

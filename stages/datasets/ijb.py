@@ -4,7 +4,8 @@ In loose_crop/ the images; in meta/ the lists, {x} being ijbb or ijbc (any name 
 Separated by single spaces: `{x}_name_5pts_score.txt` image x1 y1 .. x5 y5 score,
 `{x}_face_tid_mid.txt` image template media, `{x}_template_pair_label.txt` template template 0|1.
 Optional, for 1:N, comma separated with a header, template and subject first, a line an image:
-`{x}_1N_gallery_G1.csv`, `{x}_1N_gallery_G2.csv` (S1, S2 in IJB-B), `{x}_1N_probe_mixed.csv`.
+`{x}_1N_gallery_G1.csv`, `{x}_1N_gallery_G2.csv` (S1, S2 in IJB-B), `{x}_1N_probe_mixed.csv`. A
+gallery whose name ends in 1 or 2 is one of a pair; a set of one gallery calls it otherwise.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ ORIGIN = (
     "github.com/deepinsight/insightface, recognition/_evaluation_/ijb"
 )
 LANDMARKS = 10
+PARTNER = {"1": "2", "2": "1"}
 
 
 class Params(Section):
@@ -42,8 +44,9 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         reader: of no consequence here.
 
     Raises:
-        InputError: a mandatory list is missing, a line is malformed, lists do not fit together, or
-            a name leads out of loose_crop; while iterating, an image is missing.
+        InputError: a mandatory list or one gallery of a pair is missing, a line is malformed, lists
+            do not fit together, or a name leads out of loose_crop; while iterating, an image is
+            missing.
     """
     meta, crops = root / "meta", root / "loose_crop"
     points = _only(meta, "*_name_5pts_score.txt", "landmarks and detector scores")
@@ -110,7 +113,7 @@ def _pairs(path: Path, templates: np.ndarray) -> dict[str, np.ndarray]:
 def _identification(meta: Path, templates: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
     """Tables `galleries` and `probes`, each where its lists are there."""
     tables = {}
-    galleries = sorted(meta.glob("*_1N_gallery_*.csv"))
+    galleries = _galleries(meta)
     if galleries:
         columns = [_subjects(path, templates) for path in galleries]
         tables["galleries"] = {
@@ -127,6 +130,19 @@ def _identification(meta: Path, templates: np.ndarray) -> dict[str, dict[str, np
             zip(("template", "subject"), _subjects(path, templates), strict=True)
         )
     return tables
+
+
+def _galleries(meta: Path) -> list[Path]:
+    """The lists of the galleries. Raise InputError if one of a pair is there without the other."""
+    found = sorted(meta.glob("*_1N_gallery_*.csv"))
+    for path in found:
+        if name := re.fullmatch(r"(.*\D)([12])", path.stem):
+            partner = path.with_stem(name[1] + PARTNER[name[2]])
+            if partner not in found:
+                problem = f"file not found (the gallery that goes with {path.name})"
+                remedy = f"{ORIGIN}; a gallery that is the only one needs a name without 1 or 2"
+                raise InputError(partner, problem, remedy)
+    return found
 
 
 def _subjects(path: Path, templates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -86,6 +86,24 @@ def test_a_missing_list_says_what_it_is_and_where_it_comes_from(tmp_path: Path, 
     assert "(" in error.problem
 
 
+@pytest.mark.parametrize(
+    ("galleries", "lost"), [(("G1", "G2"), "G2"), (("G1", "G2"), "G1"), (("S1", "S2"), "S1")]
+)
+def test_one_gallery_of_a_pair(tmp_path: Path, galleries: tuple[str, str], lost: str) -> None:
+    path = release(tmp_path, galleries=galleries) / f"meta/ijbc_1N_gallery_{lost}.csv"
+    path.unlink()
+    error = fault(tmp_path)
+    assert error.file == str(path)
+    assert "insightface" in error.remedy
+
+
+def test_a_set_of_one_gallery(tmp_path: Path) -> None:
+    release(tmp_path)
+    (tmp_path / "meta/ijbc_1N_gallery_G1.csv").unlink()
+    (tmp_path / "meta/ijbc_1N_gallery_G2.csv").rename(tmp_path / "meta/ijbc_1N_gallery_all.csv")
+    assert read(tmp_path, Params()).tables["galleries"]["gallery"].tolist() == ["all"]
+
+
 def test_two_releases_in_one_folder(tmp_path: Path) -> None:
     release(release(tmp_path, "ijbc"), "ijbb")
     assert "there are 2 such files" in fault(tmp_path).problem
