@@ -47,7 +47,10 @@ class Source:
         records: the images, sized and iterable, read lazily.
         tables: protocol lists by name (pairs, templates, ..), each a dict of equal-length columns;
             their `record` columns count the images in the order of `records`.
+        absent: lists that a set of this format may have and this one has not, by the name of the
+            table: the vendor's file that was not found, and how to come by it.
     """
 
     records: Records
     tables: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    absent: dict[str, tuple[str, str]] = field(default_factory=dict)

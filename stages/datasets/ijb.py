@@ -27,6 +27,11 @@ ORIGIN = (
     "github.com/deepinsight/insightface, recognition/_evaluation_/ijb"
 )
 LANDMARKS = 10
+OPTIONAL = {  # table -> its lists
+    "template_pairs": "*_template_pair_label.txt",
+    "galleries": "*_1N_gallery_*.csv",
+    "probes": "*_1N_probe_mixed.csv",
+}
 PARTNER = {"1": "2", "2": "1"}
 
 
@@ -51,7 +56,7 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
     meta, crops = root / "meta", root / "loose_crop"
     points = _only(meta, "*_name_5pts_score.txt", "landmarks and detector scores")
     members = _only(meta, "*_face_tid_mid.txt", "template and media of each image")
-    pairs = _only(meta, "*_template_pair_label.txt", "pairs of templates to compare")
+    pairs = _only(meta, OPTIONAL["template_pairs"], "pairs of templates to compare")
 
     names, *numbers, score = _columns(points, ["string", *["float32"] * (LANDMARKS + 1)])
     _refuse(points, ~np.isfinite(score), score, "is no score")
@@ -69,7 +74,9 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         image = read_image(crops / names[row], points, f"line {row + 1}")
         return Record(f"loose_crop/{names[row]}", UNKNOWN_LABEL, image, landmarks[row])
 
-    return Source(Records(len(names), lambda: map(record, range(len(names)))), tables)
+    lists = {name: (str(meta / pattern), ORIGIN) for name, pattern in OPTIONAL.items()}
+    absent = {name: told for name, told in lists.items() if name not in tables}
+    return Source(Records(len(names), lambda: map(record, range(len(names)))), tables, absent)
 
 
 def _only(meta: Path, pattern: str, what: str) -> Path:
@@ -124,8 +131,8 @@ def _identification(meta: Path, templates: np.ndarray) -> dict[str, dict[str, np
             "template": np.concatenate([template for template, _ in columns]),
             "subject": np.concatenate([subject for _, subject in columns]),
         }
-    if any(meta.glob("*_1N_probe_mixed.csv")):
-        path = _only(meta, "*_1N_probe_mixed.csv", "templates to search for")
+    if any(meta.glob(OPTIONAL["probes"])):
+        path = _only(meta, OPTIONAL["probes"], "templates to search for")
         tables["probes"] = dict(
             zip(("template", "subject"), _subjects(path, templates), strict=True)
         )
@@ -134,7 +141,7 @@ def _identification(meta: Path, templates: np.ndarray) -> dict[str, dict[str, np
 
 def _galleries(meta: Path) -> list[Path]:
     """The lists of the galleries. Raise InputError if one of a pair is there without the other."""
-    found = sorted(meta.glob("*_1N_gallery_*.csv"))
+    found = sorted(meta.glob(OPTIONAL["galleries"]))
     for path in found:
         if name := re.fullmatch(r"(.*\D)([12])", path.stem):
             partner = path.with_stem(name[1] + PARTNER[name[2]])

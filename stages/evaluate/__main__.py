@@ -63,10 +63,17 @@ def main(benchmark: str) -> None:
 
 
 def read_tables(folder: Path) -> Tables:
-    """The protocol lists that a set has."""
+    """The protocol lists that a set has, and those it lacks."""
     files = {name: folder / f"{name}.parquet" for name in TABLES}
     lists = {name: read_table(file) for name, file in files.items() if file.is_file()}
-    return Tables(folder, lists)
+    return Tables(folder, lists, _absent(folder / "absent.parquet"))
+
+
+def _absent(file: Path) -> dict[str, tuple[str, str]]:
+    if not file.is_file():
+        return {}
+    told = read_table(file)
+    return dict(zip(told["table"], zip(told["file"], told["origin"], strict=True), strict=True))
 
 
 def sha256(file: Path) -> str:

@@ -47,7 +47,7 @@ def evaluate(source: Source, root: Path, protocol: str, path: Path) -> dict[str,
     """
     views = _rows_of(source, _read(path), path)
     module, options = _protocol(protocol, len(views) == 2)
-    tables = Tables(root, source.tables)
+    tables = Tables(root, source.tables, source.absent)
     index = _index(_labels(source))
     arrays = {
         "embedding": views[0],

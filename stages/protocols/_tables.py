@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from stages.core.errors import InputError
 
 Table = dict[str, np.ndarray]
 REMEDY = "mend the lists of the data set, and unpack it again"
+OTHER = "choose another protocol or data set for the benchmark"
 
 
 @dataclass(frozen=True)
@@ -20,22 +21,26 @@ class Tables:
     Attributes:
         folder: where their files are.
         lists: those that the set has.
+        absent: those that it might have and has not: the vendor's file that was not found, and how
+            to come by it.
     """
 
     folder: Path
     lists: dict[str, Table]
+    absent: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def __contains__(self, name: str) -> bool:
         return name in self.lists
 
     def __getitem__(self, name: str) -> Table:
         """The list `name`. Raise InputError if the set has none."""
+        if name in self.absent:
+            file, origin = self.absent[name]
+            problem = f"file not found, and the protocol needs it (the list {name})"
+            raise InputError(file, problem, f"{OTHER}, or {origin}")
         if name not in self.lists:
-            raise InputError(
-                self.file(name),
-                "this set has no such list, and the protocol needs it",
-                "choose another protocol or data set for the benchmark",
-            )
+            problem = "this set has no such list, and the protocol needs it"
+            raise InputError(self.file(name), problem, OTHER)
         return self.lists[name]
 
     def file(self, name: str) -> Path:

@@ -38,11 +38,20 @@ def main(image_set: str) -> None:
         with ImageSetWriter(folder, len(source.records), Path(entry.root)) as writer:
             for record in tqdm(source.records, image_set, unit="image", file=sys.stderr):
                 writer.add(record.payload, record.name, record.label, record.landmarks)
-        for name, columns in source.tables.items():
-            write_table(folder / TABLES / f"{name}.parquet", columns)
-        if not source.tables:
-            (folder / TABLES).mkdir()
-            (folder / TABLES / NONE).touch()
+        _write_tables(folder / TABLES, source)
+
+
+def _write_tables(folder: Path, source: Source) -> None:
+    """The protocol lists, and a table of those that the set lacks."""
+    for name, columns in source.tables.items():
+        write_table(folder / f"{name}.parquet", columns)
+    if source.absent:
+        file, origin = zip(*source.absent.values(), strict=True)
+        columns = {"table": list(source.absent), "file": list(file), "origin": list(origin)}
+        write_table(folder / "absent.parquet", columns)
+    if not source.tables:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / NONE).touch()
 
 
 def _read(entry: ImageSet, key: str, settings: Params) -> Source:

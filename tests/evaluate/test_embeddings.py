@@ -79,6 +79,7 @@ def test_ijb_without_an_image(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
         (np.ones((200, 2), np.float32), "temples", "'temples' is none of"),
         (np.ones((200, 2), np.float32), "{fused: true}", "names no protocol"),
         (np.ones((200, 2), np.float32), "pairs", "this set has no such list"),
+        (np.ones((200, 2), np.float32), "identification", "meta/*_1N_probe_mixed.csv: file not"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, array, protocol, message) -> None:

@@ -15,6 +15,7 @@ from stages.core.errors import InputError
 from stages.core.index import read_table
 from stages.datasets._store import ImageStore
 from stages.datasets.recordio import Writer, pack
+from stages.evaluate.__main__ import read_tables
 from stages.unpack.__main__ import main
 from tests.datasets.samples import READERS, jpeg, write
 from tests.datasets.test_ijb import release
@@ -117,6 +118,21 @@ def test_types_of_the_tables(project: Path) -> None:
     assert set(roles) == {"gallery", "mated", "unmated"}
     landmarks = ImageStore(folder / "templates").index.landmarks
     assert landmarks[:, 0].tolist() == [30.5, 31.5, 32.5, 33.5]
+
+
+def test_a_list_that_the_vendor_ships_and_the_set_lacks_is_named_by_its_file(
+    project: Path,
+) -> None:
+    (project / "raw/ijb/meta/ijbc_1N_probe_mixed.csv").unlink()
+    main("templates")
+    tables = read_tables(project / "data/unpack/templates/tables")
+    with pytest.raises(InputError) as caught:
+        tables["probes"]
+    assert caught.value.file == "raw/ijb/meta/*_1N_probe_mixed.csv"
+    assert "the list probes" in caught.value.problem
+    assert "insightface" in caught.value.remedy
+    with pytest.raises(InputError, match="pairs.parquet: this set has no such list"):
+        tables["pairs"]
 
 
 @pytest.mark.parametrize("reader", READERS)
