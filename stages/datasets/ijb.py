@@ -2,10 +2,11 @@
 
 In loose_crop/ the images; in meta/ the lists, {x} being ijbb or ijbc (any name will do).
 Separated by single spaces: `{x}_name_5pts_score.txt` image x1 y1 .. x5 y5 score,
-`{x}_face_tid_mid.txt` image template media, `{x}_template_pair_label.txt` template template 0|1.
-Optional, for 1:N, comma separated with a header, template and subject first, a line an image:
+`{x}_face_tid_mid.txt` image template media; for 1:1, `{x}_template_pair_label.txt` template
+template 0|1. For 1:N, comma separated with a header, template and subject first, a line an image:
 `{x}_1N_gallery_G1.csv`, `{x}_1N_gallery_G2.csv` (S1, S2 in IJB-B), `{x}_1N_probe_mixed.csv`. A
-gallery whose name ends in 1 or 2 is one of a pair; a set of one gallery calls it otherwise.
+gallery whose name ends in 1 or 2 is one of a pair; a set of one gallery calls it otherwise. Either
+the list for 1:1 or those for 1:N may be missing.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ OPTIONAL = {  # table -> its lists
     "galleries": "*_1N_gallery_*.csv",
     "probes": "*_1N_probe_mixed.csv",
 }
+SEARCHES = {"galleries", "probes"}
 PARTNER = {"1": "2", "2": "1"}
 
 
@@ -42,7 +44,7 @@ class Params(Section):
 def read(root: Path, params: Params, reader: str = "native") -> Source:
     """The loose crops in the order of the landmark list, and the protocol's tables.
 
-    Tables: `templates`, `template_pairs`, and where the 1:N lists are there `galleries` (one row a
+    Tables: `templates`, and where their lists are there `template_pairs`, `galleries` (one row a
     template of each gallery) and `probes`.
 
     Args:
@@ -56,7 +58,6 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
     meta, crops = root / "meta", root / "loose_crop"
     points = _only(meta, "*_name_5pts_score.txt", "landmarks and detector scores")
     members = _only(meta, "*_face_tid_mid.txt", "template and media of each image")
-    pairs = _only(meta, OPTIONAL["template_pairs"], "pairs of templates to compare")
 
     names, *numbers, score = _columns(points, ["string", *["float32"] * (LANDMARKS + 1)])
     _refuse(points, ~np.isfinite(score), score, "is no score")
@@ -66,16 +67,17 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
     for row, name in enumerate(names, 1):
         refuse_outside(crops, name, points, f"line {row}")
     templates = _templates(members, row_of, score)
-    tables = {"templates": templates, "template_pairs": _pairs(pairs, templates["template"])}
-    tables |= _identification(meta, templates["template"])
+    searches = _identification(meta, templates["template"])
+    pairs = _verification(meta, templates["template"], needed=not searches.keys() >= SEARCHES)
+    tables = {"templates": templates} | pairs | searches
     landmarks = np.stack(numbers, axis=1)
 
     def record(row: int) -> Record:
         image = read_image(crops / names[row], points, f"line {row + 1}")
         return Record(f"loose_crop/{names[row]}", UNKNOWN_LABEL, image, landmarks[row])
 
-    lists = {name: (str(meta / pattern), ORIGIN) for name, pattern in OPTIONAL.items()}
-    absent = {name: told for name, told in lists.items() if name not in tables}
+    lists = OPTIONAL.items()
+    absent = {name: (str(meta / file), ORIGIN) for name, file in lists if name not in tables}
     return Source(Records(len(names), lambda: map(record, range(len(names)))), tables, absent)
 
 
@@ -107,6 +109,16 @@ def _templates(path: Path, row_of: dict[str, int], score: np.ndarray) -> dict[st
         problem = f"{names[row]} has no line in the landmark list"
         raise InputError(path, problem, "get both lists of one release", f"line {row + 1}")
     return {"record": record, "template": template, "media": media, "score": score[record]}
+
+
+def _verification(
+    meta: Path, templates: np.ndarray, needed: bool
+) -> dict[str, dict[str, np.ndarray]]:
+    """Table `template_pairs`, where its list is there. Raise InputError if not, and `needed`."""
+    if not needed and not any(meta.glob(OPTIONAL["template_pairs"])):
+        return {}
+    what = "pairs of templates to compare, which a set without all lists for 1:N needs"
+    return {"template_pairs": _pairs(_only(meta, OPTIONAL["template_pairs"], what), templates)}
 
 
 def _pairs(path: Path, templates: np.ndarray) -> dict[str, np.ndarray]:

@@ -68,7 +68,9 @@ def test_images_and_tables(tmp_path: Path, name: str, galleries: tuple[str, str]
 def test_without_the_lists_for_identification_there_are_no_such_tables(tmp_path: Path) -> None:
     for path in release(tmp_path).glob("meta/*_1N_*"):
         path.unlink()
-    assert read(tmp_path, Params()).tables.keys() == {"templates", "template_pairs"}
+    source = read(tmp_path, Params())
+    assert source.tables.keys() == {"templates", "template_pairs"}
+    assert source.absent.keys() == {"galleries", "probes"}
 
 
 def fault(root: Path) -> InputError:
@@ -77,7 +79,26 @@ def fault(root: Path) -> InputError:
     return caught.value
 
 
-@pytest.mark.parametrize("what", ["name_5pts_score", "face_tid_mid", "template_pair_label"])
+def test_without_the_list_for_verification_there_is_no_such_table(tmp_path: Path) -> None:
+    (release(tmp_path) / "meta/ijbc_template_pair_label.txt").unlink()
+    source = read(tmp_path, Params())
+    assert source.tables.keys() == {"templates", "galleries", "probes"}
+    file, origin = source.absent["template_pairs"]
+    assert file == str(tmp_path / "meta/*_template_pair_label.txt")
+    assert "insightface" in origin
+
+
+@pytest.mark.parametrize("lost", ["gallery_*", "probe_mixed", "*"])
+def test_neither_verification_nor_identification(tmp_path: Path, lost: str) -> None:
+    (release(tmp_path) / "meta/ijbc_template_pair_label.txt").unlink()
+    for path in tmp_path.glob(f"meta/*_1N_{lost}.csv"):
+        path.unlink()
+    error = fault(tmp_path)
+    assert "template_pair_label" in error.file
+    assert "1:N" in error.problem
+
+
+@pytest.mark.parametrize("what", ["name_5pts_score", "face_tid_mid"])
 def test_a_missing_list_says_what_it_is_and_where_it_comes_from(tmp_path: Path, what: str) -> None:
     (release(tmp_path) / "meta" / f"ijbc_{what}.txt").unlink()
     error = fault(tmp_path)
