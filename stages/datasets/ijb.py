@@ -12,6 +12,7 @@ the list for 1:1 or those for 1:N may be missing.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
@@ -52,8 +53,8 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
 
     Raises:
         InputError: a mandatory list or one gallery of a pair is missing, a line is malformed, lists
-            do not fit together, or a name leads out of loose_crop; while iterating, an image is
-            missing.
+            do not fit together, or a name leads out of loose_crop; while iterating, loose_crop or
+            an image is missing.
     """
     meta, crops = root / "meta", root / "loose_crop"
     points = _only(meta, "*_name_5pts_score.txt", "landmarks and detector scores")
@@ -76,9 +77,14 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         image = read_image(crops / names[row], points, f"line {row + 1}")
         return Record(f"loose_crop/{names[row]}", UNKNOWN_LABEL, image, landmarks[row])
 
+    def records() -> Iterator[Record]:
+        if not crops.is_dir():
+            raise InputError(crops, "folder not found (the images)", ORIGIN)
+        return map(record, range(len(names)))
+
     lists = OPTIONAL.items()
     absent = {name: (str(meta / file), ORIGIN) for name, file in lists if name not in tables}
-    return Source(Records(len(names), lambda: map(record, range(len(names)))), tables, absent)
+    return Source(Records(len(names), records), tables, absent)
 
 
 def _only(meta: Path, pattern: str, what: str) -> Path:

@@ -137,6 +137,15 @@ def test_a_missing_image(tmp_path: Path) -> None:
     assert "3.jpg" in error.problem
 
 
+def test_no_image_at_all(tmp_path: Path) -> None:
+    """The lists are read without: embeddings from elsewhere need no image."""
+    (release(tmp_path) / "loose_crop").rename(tmp_path / "crops")
+    assert len(read(tmp_path, Params()).records) == 4
+    error = fault(tmp_path)
+    assert (error.file, error.record) == (str(tmp_path / "loose_crop"), None)
+    assert "insightface" in error.remedy
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "record", "problem"),
     [
