@@ -25,6 +25,11 @@ ORIGIN = (
     "put InsightFace's MegaFace test pack there (facescrub_lst, facescrub_images/, megaface_lst, "
     "megaface_images/): github.com/deepinsight/insightface, recognition/_evaluation_/megaface"
 )
+NOISE_ORIGIN = (
+    "put facescrub_noises.txt and megaface_noises.txt of InsightFace's MegaFace test pack there "
+    "(github.com/deepinsight/insightface, recognition/_evaluation_/megaface), or set "
+    "`clean: false`, which leaves out no image and gives other figures"
+)
 NO_SUBJECT = -1
 
 
@@ -87,7 +92,7 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
 
 def _paths(listing: Path) -> list[str]:
     """The paths of a list, either a path a line or the JSON of MegaFace's kit."""
-    text = _text(listing)
+    text = _text(listing, ORIGIN)
     if not text.lstrip().startswith("{"):
         paths = [line[0].rstrip() for line in re.finditer(r"\S.*", text)]
     else:
@@ -104,12 +109,13 @@ def _paths(listing: Path) -> list[str]:
 
 def _noise(listing: Path) -> set[str]:
     """File names of a list of noise: what follows a line's last tab; `#` starts a comment."""
-    lines = [line.strip() for line in _text(listing).splitlines() if not line.startswith("#")]
+    text = _text(listing, NOISE_ORIGIN)
+    lines = [line.strip() for line in text.splitlines() if not line.startswith("#")]
     return {PurePosixPath(line.rpartition("\t")[2]).name for line in lines if line}
 
 
-def _text(listing: Path) -> str:
+def _text(listing: Path, origin: str) -> str:
     try:
         return listing.read_text()
     except (OSError, UnicodeDecodeError) as fault:
-        raise InputError(listing, f"cannot read the list ({fault})", ORIGIN) from None
+        raise InputError(listing, f"cannot read the list ({fault})", origin) from None

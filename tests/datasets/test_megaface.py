@@ -60,6 +60,18 @@ def test_a_missing_list_says_where_it_comes_from(tmp_path: Path, lost: str) -> N
     assert "insightface" in caught.value.remedy
 
 
+@pytest.mark.parametrize("lost", ["facescrub_noises.txt", "megaface_noises.txt"])
+def test_without_the_lists_of_noise_they_and_the_option_are_named(
+    tmp_path: Path, lost: str
+) -> None:
+    (release(tmp_path) / lost).unlink()
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, Params())
+    assert caught.value.file == str(tmp_path / lost)
+    assert lost in caught.value.remedy
+    assert "`clean: false`" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [("", "names no image"), ("{", "not JSON"), ('{"path": [1]}', "no list `path`"),
