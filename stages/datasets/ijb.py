@@ -29,6 +29,7 @@ ORIGIN = (
     "github.com/deepinsight/insightface, recognition/_evaluation_/ijb"
 )
 LANDMARKS = 10
+POINTS = "*_name_5pts_score.txt"
 OPTIONAL = {  # table -> its lists
     "template_pairs": "*_template_pair_label.txt",
     "galleries": "*_1N_gallery_*.csv",
@@ -52,12 +53,15 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         reader: of no consequence here.
 
     Raises:
-        InputError: a mandatory list or one gallery of a pair is missing, a line is malformed, lists
-            do not fit together, or a name leads out of loose_crop; while iterating, loose_crop or
-            an image is missing.
+        InputError: the root is meta/ itself, a mandatory list or one gallery of a pair is missing,
+            a line is malformed, lists do not fit together, or a name leads out of loose_crop; while
+            iterating, loose_crop or an image is missing.
     """
     meta, crops = root / "meta", root / "loose_crop"
-    points = _only(meta, "*_name_5pts_score.txt", "landmarks and detector scores")
+    if not meta.exists() and any(root.glob(POINTS)):
+        remedy = "give the folder that holds meta/, with the lists in it, and loose_crop/"
+        raise InputError(root, "holds the lists itself, and no folder meta/", remedy)
+    points = _only(meta, POINTS, "landmarks and detector scores")
     members = _only(meta, "*_face_tid_mid.txt", "template and media of each image")
 
     names, *numbers, score = _columns(points, ["string", *["float32"] * (LANDMARKS + 1)])

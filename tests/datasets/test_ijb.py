@@ -125,6 +125,12 @@ def test_a_set_of_one_gallery(tmp_path: Path) -> None:
     assert read(tmp_path, Params()).tables["galleries"]["gallery"].tolist() == ["all"]
 
 
+def test_the_folder_of_the_lists_for_the_root(tmp_path: Path) -> None:
+    error = fault(release(tmp_path) / "meta")
+    assert error.file == str(tmp_path / "meta")
+    assert "give the folder that holds meta/" in error.remedy
+
+
 def test_two_releases_in_one_folder(tmp_path: Path) -> None:
     release(release(tmp_path, "ijbc"), "ijbb")
     assert "there are 2 such files" in fault(tmp_path).problem
