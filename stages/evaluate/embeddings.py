@@ -2,12 +2,16 @@
 
     python -m stages.evaluate.embeddings bin lfw.bin pairs embeddings.npy
     python -m stages.evaluate.embeddings ijb IJBC "{protocol: templates, pick: nearest}" both.npy
+    python -m stages.evaluate.embeddings ijb IJBC \\
+        "{protocol: templates, descriptors: {mean: {detector: true}}}" both.npy
 
 The arguments are a format (a file of stages/datasets), where the set lies, a protocol with its
 options as in params.yaml, and the embeddings: float [n, d], or [2, n, d] with those of the mirror
-images. Rows are the images in the vendor's order: of a .bin pack all images or the distinct ones,
-of IJB the lines of the list of landmarks; the images themselves are not needed for IJB. Settings
-of two resolutions, rules by the size of an image, and heads are the pipeline's.
+images. `descriptors` holds options of the descriptors mean and norm, as that section of params.yaml
+does; what is not given is as the descriptor's file says. Rows are the images in the vendor's order:
+of a .bin pack all images or the distinct ones, of IJB the lines of the list of landmarks; the
+images themselves are not needed for IJB. Settings of two resolutions, rules by the size of an
+image, and heads are the pipeline's.
 """
 
 from __future__ import annotations
@@ -21,8 +25,10 @@ import numpy as np
 from stages.core.entry import start
 from stages.core.errors import InputError
 from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL, Index
-from stages.core.params import choose, load, parse
+from stages.core.params import Section, choose, load, parse
 from stages.datasets._source import Source
+from stages.descriptors import mean, norm
+from stages.descriptors._pooling import Templates
 from stages.protocols._bootstrap import Resampling
 from stages.protocols._result import Result
 from stages.protocols._rows import Rows
@@ -30,6 +36,14 @@ from stages.protocols._tables import Tables
 
 ROW, MODEL, SIZE = "embeddings", "model", 112
 OF_TEMPLATES = ("templates", "identification")  # protocols without rows of images
+COMMAND = Path("the command line")
+
+
+class Descriptors(Section):
+    """Options of the descriptors of templates."""
+
+    mean: mean.Params
+    norm: norm.Params
 
 
 def main(format: str, root: str, protocol: str, embeddings: str) -> None:
@@ -46,7 +60,7 @@ def evaluate(source: Source, root: Path, protocol: str, path: Path) -> dict[str,
     Raise InputError if the array does not fit the set, or the protocol is none.
     """
     views = _rows_of(source, _read(path), path)
-    module, options = _protocol(protocol, len(views) == 2)
+    module, options, pooling = _protocol(protocol, len(views) == 2)
     tables = Tables(root, source.tables, source.absent)
     index = _index(_labels(source))
     arrays = {
@@ -56,12 +70,11 @@ def evaluate(source: Source, root: Path, protocol: str, path: Path) -> dict[str,
     }
     descriptors = {}
     if "templates" in source.tables:
-        arrays |= _descriptors(tables, index, views)
+        arrays |= _descriptors(tables, index, views, pooling)
         descriptors = {name: (MODEL, name) for name in ("mean", "norm")}
-    protocol_of_templates = module.__name__.rpartition(".")[2] in OF_TEMPLATES
     rows = Rows(
         read=lambda model, name: arrays[name],
-        settings={ROW: (MODEL, MODEL)} if not protocol_of_templates else {},
+        settings={ROW: (MODEL, MODEL)} if not _of_templates(module) else {},
         sizes={SIZE: MODEL},
         upsampled={},
         descriptors=descriptors,
@@ -96,23 +109,53 @@ def _rows_of(source: Source, array: np.ndarray, path: Path) -> np.ndarray:
     raise InputError(path, f"{given} rows for {count} images", remedy)
 
 
-def _protocol(text: str, mirrored: bool) -> tuple[Any, Any]:
+def _protocol(text: str, mirrored: bool) -> tuple[Any, Section, Descriptors]:
+    """The protocol's module, its options, and those of the descriptors."""
     import yaml
 
     try:
         given = yaml.safe_load(text)
     except yaml.YAMLError:
         given = None
-    entry = given if isinstance(given, dict) else {"protocol": given}
-    options = dict(entry)
+    options = dict(given) if isinstance(given, dict) else {"protocol": given}
     name = options.pop("protocol", None)
     if not isinstance(name, str):
         remedy = "give a name, or options in braces like {protocol: pairs, flip: false}"
-        raise InputError("the command line", f"{text!r} names no protocol", remedy)
+        raise InputError(COMMAND, f"{text!r} names no protocol", remedy)
     module, _ = load("protocols", name, {}, "protocol")
-    if not mirrored and "flip" in module.Params.model_fields:
-        options["flip"] = False
-    return load("protocols", name, options, "protocol")
+    if "descriptors" in options and not _of_templates(module):
+        remedy = f"leave it out, or choose one of the protocols {', '.join(OF_TEMPLATES)}"
+        raise InputError(COMMAND, f"{name} scores no descriptors", remedy, "descriptors")
+    pooling = _descriptor_options(options.pop("descriptors", {}), mirrored)
+    return module, _typed(module.Params, options, "protocol", mirrored), pooling
+
+
+def _of_templates(module: Any) -> bool:
+    return module.__name__.rpartition(".")[2] in OF_TEMPLATES
+
+
+def _descriptor_options(given: Any, mirrored: bool) -> Descriptors:
+    if not isinstance(given, dict):
+        remedy = "give options like {mean: {detector: true}}"
+        raise InputError(COMMAND, f"{given!r} is no mapping", remedy, "descriptors")
+    typed = {
+        name: _typed(field.annotation, given.get(name, {}), f"descriptors.{name}", mirrored)
+        for name, field in Descriptors.model_fields.items()
+    }
+    return parse(Descriptors, given | typed, "descriptors", COMMAND)
+
+
+def _typed(model: type[Section], given: Any, key: str, mirrored: bool) -> Section:
+    """`given` as a `model`; without embeddings of mirror images, `flip` is off and stays off."""
+    if mirrored or "flip" not in model.model_fields:
+        return parse(model, given, key, COMMAND)
+    if isinstance(given, dict):
+        given = {"flip": False} | given
+    params = parse(model, given, key, COMMAND)
+    if params.flip:
+        remedy = "give [2, n, d] with the embeddings of the mirror images, or leave `flip` out"
+        raise InputError(COMMAND, "the array [n, d] has no mirror images", remedy, f"{key}.flip")
+    return params
 
 
 def _labels(source: Source) -> np.ndarray:
@@ -140,14 +183,13 @@ def _index(label: np.ndarray) -> Index:
     )
 
 
-def _descriptors(tables: Tables, index: Index, views: np.ndarray) -> dict[str, np.ndarray]:
-    from stages.descriptors import mean, norm
-    from stages.descriptors._pooling import Templates
-
-    templates, flip = Templates.of(tables["templates"], index.record), len(views) == 2
+def _descriptors(
+    tables: Tables, index: Index, views: np.ndarray, pooling: Descriptors
+) -> dict[str, np.ndarray]:
+    templates = Templates.of(tables["templates"], index.record)
     return {
         f"descriptor_{name}": module.describe(
-            views[0], views[-1], templates, None, None, module.Params(flip=flip)
+            views[0], views[-1], templates, None, None, getattr(pooling, name)
         )[1]
         for name, module in (("mean", mean), ("norm", norm))
     }

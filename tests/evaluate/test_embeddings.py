@@ -17,6 +17,8 @@ from tests.protocols import made
 
 META = Path(__file__).resolve().parents[1] / "golden/ijb/meta_synth/IJBB"
 
+OPTIONS = "{protocol: templates, descriptors: {%s}}"
+
 
 def value(text: str, row: str, metric: str) -> float:
     line = next(x for x in text.splitlines() if x.startswith(f"| {row} | {metric} |"))
@@ -79,6 +81,7 @@ def test_ijb_without_an_image(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
         (np.ones((200, 2), np.float32), "temples", "'temples' is none of"),
         (np.ones((200, 2), np.float32), "{fused: true}", "names no protocol"),
         (np.ones((200, 2), np.float32), "pairs", "this set has no such list"),
+        (np.ones((200, 2), np.float32), "{protocol: all_pairs, flip: true}", "no mirror images"),
         (np.ones((200, 2), np.float32), "identification", "meta/*_1N_probe_mixed.csv: file not"),
     ],
 )
@@ -87,6 +90,60 @@ def test_what_does_not_fit_is_named(tmp_path: Path, array, protocol, message) ->
     with pytest.raises(InputError) as fault:
         main("ijb", str(META), protocol, str(tmp_path / "e.npy"))
     assert message in str(fault.value)
+
+
+def test_options_of_descriptors(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """The mean with `detector` is the sum of unit embeddings times the detector's scores."""
+    vectors = np.random.default_rng(1).normal(size=(200, 16)).astype(np.float32)
+    lines = (META / "meta/ijbb_name_5pts_score.txt").read_text().splitlines()
+    score = np.array([float(line.split()[-1]) for line in lines])
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.save(tmp_path / "raw.npy", vectors)
+    np.save(tmp_path / "weighted.npy", unit * score[:, None])
+    rows = {}
+    for file, options in (
+        ("raw", "mean: {}"),
+        ("raw", "mean: {detector: true, flip: false}"),
+        ("weighted", "norm: {media: true}"),
+    ):
+        main("ijb", str(META), OPTIONS % options, str(tmp_path / f"{file}.npy"))
+        text = capsys.readouterr().out
+        rows[options] = [value(text, options[:4], metric) for metric in ("auc", "eer")]
+    plain, weighted, expected = rows.values()
+    assert weighted == expected
+    assert weighted != plain
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("mean: {detecter: true}", "mean.detecter: unknown key. Remedy: remove it; the keys here "
+         "are flip, detector, media, unit"),
+        ("norm: {media: perhaps}", "descriptors.norm.media"),
+        ("norm: {flip: true}", "descriptors.norm.flip: the array [n, d] has no mirror images"),
+        ("kappa: {}", "descriptors.kappa: unknown key. Remedy: remove it; the keys here are mean"),
+        ("mean: 1", "descriptors.mean"),
+    ],
+)  # fmt: skip
+def test_wrong_options_of_descriptors_are_named(tmp_path: Path, options, message) -> None:
+    np.save(tmp_path / "e.npy", np.ones((200, 2), np.float32))
+    with pytest.raises(InputError) as fault:
+        main("ijb", str(META), OPTIONS % options, str(tmp_path / "e.npy"))
+    assert message in str(fault.value)
+    assert fault.value.file == "the command line"
+
+
+@pytest.mark.parametrize(
+    ("protocol", "message"),
+    [
+        ("{protocol: templates, descriptors: [mean]}", "is no mapping"),
+        ("{protocol: all_pairs, descriptors: {mean: {}}}", "all_pairs scores no descriptors"),
+    ],
+)
+def test_options_of_descriptors_that_have_no_place(tmp_path: Path, protocol, message) -> None:
+    np.save(tmp_path / "e.npy", np.ones((200, 2), np.float32))
+    with pytest.raises(InputError, match=message):
+        main("ijb", str(META), protocol, str(tmp_path / "e.npy"))
 
 
 def test_the_command(tmp_path: Path) -> None:
