@@ -411,11 +411,15 @@ def _unpacked(file: Reader | MxnetReader, key: int) -> tuple[Header, bytes | mem
 
 
 def _image_keys(file: Reader | MxnetReader) -> list[int]:
+    keys = np.sort(file.keys)
+    if np.any(twice := keys[1:] == keys[:-1]):
+        problem = "the .idx lists it more than once"
+        raise InputError(file.path, problem, SCANNED, int(keys[:-1][twice][0]))
     if 0 not in file.keys:
-        return np.sort(file.keys).tolist()
+        return keys.tolist()
     header, image = next(file.unpacked([0]))
     if header.flag == 0:
-        return np.sort(file.keys).tolist()
+        return keys.tolist()
     if len(image):
         problem = f"flag {header.flag} makes it the header, and it has an image"
         raise InputError(file.path, problem, "pack images from key 1, behind an empty record", 0)

@@ -16,7 +16,9 @@ image, and heads are the pipeline's.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +49,12 @@ class Descriptors(Section):
 
 
 def main(format: str, root: str, protocol: str, embeddings: str) -> None:
-    """Score embeddings of a set by a protocol and print a Markdown table."""
+    """Score embeddings of a set by a protocol; print a Markdown table and what it rests on."""
     choose("datasets", format, "format")
     reader = importlib.import_module(f"stages.datasets.{format}")
     source = reader.read(Path(root), parse(reader.Params, {}, format))
     print(table(evaluate(source, Path(root), protocol, Path(embeddings))))
+    print("\n" + "\n".join(f"- {line}" for line in _origins(source, Path(embeddings), protocol)))
 
 
 def evaluate(source: Source, root: Path, protocol: str, path: Path) -> dict[str, Result]:
@@ -86,7 +89,7 @@ def evaluate(source: Source, root: Path, protocol: str, path: Path) -> dict[str,
 def _read(path: Path) -> np.ndarray:
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as fault:
+    except (OSError, ValueError, EOFError) as fault:
         raise InputError(path, f"not a NumPy array ({fault})", "save it by numpy.save") from None
     if array.ndim == 2:
         array = array[None]
@@ -96,6 +99,19 @@ def _read(path: Path) -> np.ndarray:
     if not np.isfinite(array).all():
         raise InputError(path, "holds values that are not finite", "embed these images anew")
     return array.astype(np.float32, copy=False)
+
+
+def _origins(source: Source, path: Path, protocol: str) -> list[str]:
+    """What the numbers rest on, a line each."""
+    resampling = Resampling()
+    lines = [f"embeddings: {path.name} sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"]
+    for name, columns in source.tables.items():
+        digest = hashlib.sha256()
+        for column, values in sorted(columns.items()):
+            digest.update(json.dumps([column, np.asarray(values).tolist()]).encode())
+        lines.append(f"list {name}: sha256 {digest.hexdigest()}")
+    drawn = f"{resampling.replicates} replicates, seed {resampling.seed}"
+    return [*lines, f"protocol: {protocol}", f"intervals: {drawn}"]
 
 
 def _rows_of(source: Source, array: np.ndarray, path: Path) -> np.ndarray:

@@ -94,6 +94,7 @@ def spoil(params: dict, key: str, value: object) -> None:
         ("schedules.orl.augment.resolutions", [0], r"augment\.resolutions\.0: .*greater than 0"),
         ("trunk", "r100", r"trunk: models/r100 holds no model"),
         ("train.initial", "train", r"train\.initial: models/train is what a run overwrites.*cp -r"),
+        ("fetch.smallest", 49, r"fetch: .*smallest must be at most 0\.8 of largest"),
         ("train.accumulate", 11, r"train\.accumulate: 11 parts of a batch of 20 .*choose 10"),
         ("losses.magface.l_m", 0.9, r"losses\.magface: .*l_m must not be above u_m"),
         ("train.initial", "r100", r"train\.initial: models/r100 holds no model.*null"),

@@ -334,10 +334,11 @@ def test_an_idx_that_is_none(tmp_path: Path, text: str) -> None:
     assert "remove the .idx" in error.remedy
 
 
-def test_an_idx_that_lists_a_key_twice(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reader", READERS)
+def test_an_idx_that_lists_a_key_twice(tmp_path: Path, reader: str) -> None:
     _, idx = write_ours(tmp_path, [pack(0, n, n, 0, jpeg(n)) for n in range(3)])
     idx.write_text(idx.read_text().replace("\n2\t", "\n1\t"))
-    error = fault(tmp_path)
+    error = fault(tmp_path, reader)
     assert error.record == 1
     assert "more than once" in error.problem
 
