@@ -310,7 +310,7 @@ def identification(random: np.random.Generator) -> Row:
     """IJB-C's galleries as one; timed with half of the templates on each side."""
     ours, theirs, _ = searches_of(random, GALLERY, PROBES)
     np.testing.assert_allclose(ours(), theirs(), atol=2 / PROBES)
-    fast, plain, product = alternate(*searches_of(random, GALLERY // 2, PROBES // 2), rounds=2)
+    fast, plain, product = alternate(*searches_of(random, GALLERY // 2, PROBES // 2), rounds=5)
     note = (
         f"{PROBES // 2:,} searches of {GALLERY // 2:,} entries; {fast / product:.1f}x its matrix "
         f"product; results equal at {PROBES:,} by {GALLERY:,}"
