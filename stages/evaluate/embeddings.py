@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from stages.core.params import Section, choose, load, parse
 from stages.datasets._source import Source
 from stages.descriptors import mean, norm
 from stages.descriptors._pooling import Templates
+from stages.evaluate.__main__ import sha256
 from stages.protocols._bootstrap import Resampling
 from stages.protocols._result import Result
 from stages.protocols._rows import Rows
@@ -104,11 +104,13 @@ def _read(path: Path) -> np.ndarray:
 def _origins(source: Source, path: Path, protocol: str) -> list[str]:
     """What the numbers rest on, a line each."""
     resampling = Resampling()
-    lines = [f"embeddings: {path.name} sha256 {hashlib.sha256(path.read_bytes()).hexdigest()}"]
+    lines = [f"embeddings: {path.name} sha256 {sha256(path)}"]
     for name, columns in source.tables.items():
         digest = hashlib.sha256()
         for column, values in sorted(columns.items()):
-            digest.update(json.dumps([column, np.asarray(values).tolist()]).encode())
+            array = np.asarray(values)
+            digest.update(f"{column} {array.shape} {array.dtype.str} ".encode())
+            digest.update(array.astype("U").tobytes() if array.dtype == object else array.tobytes())
         lines.append(f"list {name}: sha256 {digest.hexdigest()}")
     drawn = f"{resampling.replicates} replicates, seed {resampling.seed}"
     return [*lines, f"protocol: {protocol}", f"intervals: {drawn}"]
