@@ -83,7 +83,7 @@ def _frame(data: bytes) -> tuple[Kind, int]:
     What is sent in several scans is kept as coefficients of 2 bytes until the last.
     """
     kind, parts = None, 0
-    for at, marker in _segments(data):
+    for at, _, marker in _segments(data):
         if marker in FRAMES:
             height, width = np.frombuffer(data, ">u2", 2, at + 5).tolist()
             kind, parts = Kind("jpg", width, height), data[at + 9]
@@ -95,16 +95,18 @@ def _frame(data: bytes) -> tuple[Kind, int]:
     raise ValueError(f"a JPEG that is cut short at {len(data)} bytes, or without a picture")
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where each segment of a JPEG begins, and its marker; what has no length is passed over."""
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Where each segment of a JPEG begins and ends, and its marker; what has no length is passed
+    over."""
     at = data.find(b"\xff", 2)
     while 0 <= at < len(data) - SHORTEST:
         marker = data[at + 1]
         if marker in ALONE:
             at = data.find(b"\xff", at + 1)
             continue
-        yield at, marker
-        at = data.find(b"\xff", at + 2 + int.from_bytes(data[at + 2 : at + 4], "big"))
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield at, end, marker
+        at = data.find(b"\xff", end)
 
 
 def quarters(payload: bytes | memoryview) -> int:
@@ -114,10 +116,9 @@ def quarters(payload: bytes | memoryview) -> int:
     turn counts: a mirrored face is a face. 0 where nothing is said, or nothing that can be read.
     """
     data = bytes(payload)
-    for at, marker in _segments(data) if data.startswith(JPEG_START) else ():
+    for at, end, marker in _segments(data) if data.startswith(JPEG_START) else ():
         if marker == SCAN:
             break
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         if marker == APP1 and data.startswith(EXIF, at + 4):
             return QUARTERS.get(_orientation(data[at + 4 + len(EXIF) : end]), 0)
     return 0

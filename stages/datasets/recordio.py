@@ -271,9 +271,7 @@ class Reader:
         if np.array_equal(self.keys, np.arange(first, first + count)):
             return range(first, first + count).index  # millions of keys in no memory
         rows = dict(zip(self.keys.tolist(), range(count), strict=True))
-        if len(rows) < count:
-            values, counts = np.unique(self.keys, return_counts=True)
-            raise self._fault(int(values[counts.argmax()]), "the .idx lists it more than once")
+        _require_distinct(self.keys, self.path)
         return rows.__getitem__
 
     def _joined(self, key: int, at: int, stop: int) -> memoryview:
@@ -358,6 +356,7 @@ class MxnetReader:
         self._failure = MXNetError
         self._file = MXIndexedRecordIO(str(idx_path), str(rec_path), "r")
         self.keys = np.array(self._file.keys)
+        _require_distinct(self.keys, rec_path)
 
     def __getitem__(self, key: int) -> bytes:
         """Raise InputError if the record is damaged, KeyError if there is none of this key."""
@@ -412,9 +411,6 @@ def _unpacked(file: Reader | MxnetReader, key: int) -> tuple[Header, bytes | mem
 
 def _image_keys(file: Reader | MxnetReader) -> list[int]:
     keys = np.sort(file.keys)
-    if np.any(twice := keys[1:] == keys[:-1]):
-        problem = "the .idx lists it more than once"
-        raise InputError(file.path, problem, SCANNED, int(keys[:-1][twice][0]))
     if 0 not in file.keys:
         return keys.tolist()
     header, image = next(file.unpacked([0]))
@@ -441,6 +437,14 @@ def _classes(path: Path) -> int:
         return min(int(path.read_text().split(",")[0]), LAST_LABEL + 1)
     except ValueError:
         raise InputError(path, "not `classes,height,width`", "get the pack again") from None
+
+
+def _require_distinct(keys: np.ndarray, path: Path) -> None:
+    """Raise InputError if the .idx of the .rec at `path` lists a key twice."""
+    values, counts = np.unique(keys, return_counts=True)
+    if len(values) < len(keys):
+        problem = "the .idx lists it more than once"
+        raise InputError(path, problem, SCANNED, int(values[counts.argmax()]))
 
 
 def _mapped(path: Path) -> memoryview:

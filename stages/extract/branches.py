@@ -26,15 +26,17 @@ def extract(job: Job) -> None:
     trunk = load_trunk(job.trunk)
     network = for_inference(trunk, job.settings, device)
     images = Images(job.image_set, job.settings, trunk.contract, device)
+    of_trunk = origin(job.trunk, trunk.contract)
     with atomic_folder(job.output) as folder:
         for side in job.resolutions:
             joined = _through_branch(job, side, images, network, device)
             upsampled = embed(images.batches(side, True), network)
-            for model, embedded, weights in (
-                ("branch", joined, BRANCHES / str(side)),
-                ("upsampled", upsampled, job.trunk),
+            of_branch = origin(BRANCHES / str(side), trunk.contract)
+            for model, embedded, about in (
+                ("branch", joined, of_branch),
+                ("upsampled", upsampled, of_trunk),
             ):
-                into, about = folder / f"{model}_{side}", origin(weights, trunk.contract)
+                into = folder / f"{model}_{side}"
                 whole = job.image_set, len(images.store), embedded
                 write_batches(into, *whole, mean, norm, about=about)
 
