@@ -1,6 +1,6 @@
 """A training step (forward, backward, clip, SGD; head of 1,000 classes) against eager float32.
 
-Theirs is the published trainers' loop on the same network: contiguous images, a head that
+Theirs is the published trainers' loop on the same network: contiguous images, nn.PReLU, a head that
 normalises, multiplies and adds its margin by a one-hot, clip_grad_norm_, torch's SGD. Ours is what
 the stage train does with a batch: channels last, its own head, and autocast in the rows of bf16.
 Each is a process of its own, since the stage also keeps freed memory.
@@ -120,6 +120,10 @@ def _ours(network: nn.Module, images: torch.Tensor, labels: torch.Tensor, half: 
 
 
 def _theirs(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Task:
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.PReLU):
+                setattr(module, name, nn.PReLU(child.num_parameters))
     centres = nn.Parameter(torch.randn(CLASSES, EMBEDDING) * CENTRE_STD)
     optimizer = torch.optim.SGD(
         [*network.parameters(), centres], RECIPE.lr, RECIPE.momentum, weight_decay=5e-4

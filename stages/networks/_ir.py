@@ -17,6 +17,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from stages.networks._dropout import Dropout
+from stages.networks._prelu import PReLU
 from stages.networks._staged import (
     BODY_SIDE,
     CHANNELS,
@@ -91,7 +92,7 @@ class Unit(nn.Module):
             nn.BatchNorm2d(inputs),
             nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False),
             *([nn.BatchNorm2d(outputs)] if norm_between else []),
-            nn.PReLU(outputs),
+            PReLU(outputs),
             nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False),
             nn.BatchNorm2d(outputs),
             *([SqueezeExcitation(outputs)] if squeeze else []),
@@ -110,7 +111,7 @@ class _Front(Staged):
         self.input_layer = nn.Sequential(
             nn.Conv2d(IMAGE_CHANNELS, widths[0], 3, 1, 1, bias=False),
             nn.BatchNorm2d(widths[0]),
-            nn.PReLU(widths[0]),
+            PReLU(widths[0]),
         )
         self._add_head(design, widths[-1])
         unit = partial(Unit, norm_between=design.norm_between, squeeze=design.squeeze)

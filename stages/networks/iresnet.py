@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from stages.core.params import Section
 from stages.networks._dropout import Dropout
 from stages.networks._folding import fold
+from stages.networks._prelu import PReLU
 from stages.networks._staged import (
     BODY_SIDE,
     CHANNELS,
@@ -108,7 +109,7 @@ class Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(inputs, **norm)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs, **norm)
-        self.prelu = nn.PReLU(outputs)
+        self.prelu = PReLU(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, stride, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(outputs, **norm)
         self.downsample = None
@@ -133,7 +134,7 @@ class _Front(Staged):
         widths = scaled(CHANNELS, params.width)
         self.conv1 = nn.Conv2d(IMAGE_CHANNELS, widths[0], 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(widths[0], **norm)
-        self.prelu = nn.PReLU(widths[0])
+        self.prelu = PReLU(widths[0])
         self._add_stages(blocks, widths, resolution, partial(Block, norm=norm))
         _initialise(self, params.flavour)
 

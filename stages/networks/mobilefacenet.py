@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from stages.core.params import Section
 from stages.networks._folding import fold
+from stages.networks._prelu import PReLU
 from stages.networks._staged import (
     BODY_SIDE,
     CHANNELS,
@@ -75,7 +76,7 @@ class Conv(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(outputs)
-        self.prelu = nn.Identity() if linear else nn.PReLU(outputs)
+        self.prelu = nn.Identity() if linear else PReLU(outputs)
 
     def forward(self, map_: Tensor) -> Tensor:
         return self.prelu(self.bn(self.conv(map_)))
