@@ -12,7 +12,7 @@ import numpy as np
 import simplejpeg
 
 from benchmarks._measure import Row, alternate
-from stages.datasets import recordio
+from stages.datasets import _rec, recordio
 from stages.datasets._store import ImageSetWriter
 
 np.bool = np.bool_  # mxnet 1.9 asks for the name that NumPy 1.24 dropped
@@ -51,9 +51,9 @@ def _images() -> list[bytes]:
 
 
 def _write_ours(images: list[bytes], path: Path) -> None:
-    with recordio.Writer(path.with_suffix(".rec"), path.with_suffix(".idx")) as writer:
+    with _rec.Writer(path.with_suffix(".rec"), path.with_suffix(".idx")) as writer:
         for n, image in enumerate(images):
-            writer.write(n, recordio.pack(0, float(n % PEOPLE), n, 0, image))
+            writer.write(n, _rec.pack(0, float(n % PEOPLE), n, 0, image))
 
 
 def _write_theirs(images: list[bytes], path: Path) -> None:
@@ -64,8 +64,8 @@ def _write_theirs(images: list[bytes], path: Path) -> None:
     writer.close()
 
 
-def _ours(path: Path) -> recordio.Reader:
-    return recordio.Reader(path.with_suffix(".rec"), path.with_suffix(".idx"))
+def _ours(path: Path) -> _rec.Reader:
+    return _rec.Reader(path.with_suffix(".rec"), path.with_suffix(".idx"))
 
 
 def _theirs(path: Path) -> mxnet.MXIndexedRecordIO:

@@ -23,8 +23,7 @@ from faults._cases import (
     of_bytes,
 )
 from faults.formats._sets import REMEDY, bombs, describe, picture, read_set
-from stages.datasets._training_pack import write_training_pack
-from stages.datasets.recordio import (
+from stages.datasets._rec import (
     CHUNK,
     HEADER,
     LENGTH_BITS,
@@ -34,6 +33,7 @@ from stages.datasets.recordio import (
     Writer,
     pack,
 )
+from stages.datasets._training_pack import write_training_pack
 
 LABELS = [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
 AIM = 4  # the record that is damaged

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.core.errors import InputError
-from stages.core.files import atomic_file
+from stages.core.files import atomic_file, sha256
 from stages.core.params import STAGES
 from stages.core.ranks import rank, size
 
@@ -101,7 +101,7 @@ def _digest(settings: dict[str, Any], inputs: list[Path]) -> str:
     }
     code = sorted(file for file in files if file.is_relative_to(STAGES))
     for path in [*code, *map(Path, inputs)]:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(sha256(path).encode())
     return digest.hexdigest()[:32]
 
 

@@ -1,8 +1,9 @@
-"""Outputs appear whole or not at all: written beside their place, then renamed into it."""
+"""Files: what is in one, told by its hash; outputs, which appear whole or not at all."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -19,6 +20,17 @@ OF_STORAGE = {  # faults of the place that is written to, and what to do about t
     errno.EACCES: "make it writable, and run it again",
     errno.EPERM: "make it writable, and run it again",
 }
+
+BLOCK = 1 << 20  # bytes hashed at a time
+
+
+def sha256(path: str | os.PathLike) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal, in the memory of one block."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 class StorageError(InputError):

@@ -23,5 +23,7 @@ def read_image(path: Path, listing: Path, record: str | int) -> bytes:
     try:
         return path.read_bytes()
     except OSError as fault:
-        problem = f"cannot read {path} ({fault.strerror})"
-        raise InputError(listing, problem, "add that image, or remove its line", record) from None
+        problem, remedy = f"cannot read {path} ({fault.strerror})", "add that image"
+        if not path.parent.is_dir():
+            remedy = f"add the folder {path.parent}"
+        raise InputError(listing, problem, f"{remedy}, or remove its line", record) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.errors import InputError
+from stages.core.files import sha256
 from stages.core.recipe import Augmentation
 from stages.datasets._augment import degrade
 from stages.datasets._resize import resize
@@ -49,7 +49,7 @@ class TrainingImages:
         if empty := self.classes - len(np.unique(self.labels)):
             problem = f"{empty} of {self.classes} classes have no image; they are trained as well"
             print(f"{self.index_file}: {problem}", file=sys.stderr)
-        self.digest = hashlib.sha256(self.index_file.read_bytes()).hexdigest()
+        self.digest = sha256(self.index_file)
         index = self.store.index
         self._of_native_size = (index.height != SIDE) | (index.width != SIDE)
         self._threads = threads

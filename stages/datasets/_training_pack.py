@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.datasets.recordio import Writer, pack
+from stages.datasets._rec import Writer, pack
 
 SIDE = 112  # `property` names the side of aligned faces, whatever the images' own
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 
 from stages.core.entry import start
 from stages.core.errors import InputError
+from stages.core.files import sha256
 from stages.core.index import read_index, read_table
 from stages.core.params import PARAMS_FILE, load, read_params, section
 from stages.evaluate.features import Features, choose_rows
@@ -74,10 +74,6 @@ def _absent(file: Path) -> dict[str, tuple[str, str]]:
         return {}
     told = read_table(file)
     return dict(zip(told["table"], zip(told["file"], told["origin"], strict=True), strict=True))
-
-
-def sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

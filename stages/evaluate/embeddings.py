@@ -25,12 +25,12 @@ import numpy as np
 
 from stages.core.entry import start
 from stages.core.errors import InputError
+from stages.core.files import sha256
 from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL, Index
 from stages.core.params import Section, choose, load, parse
 from stages.datasets._source import Source
 from stages.descriptors import mean, norm
 from stages.descriptors._pooling import Templates
-from stages.evaluate.__main__ import sha256
 from stages.protocols._bootstrap import Resampling
 from stages.protocols._result import Result
 from stages.protocols._rows import Rows

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from stages.core.errors import InputError
 from stages.core.external import ExternalFeatures
+from stages.core.files import sha256
 from stages.core.index import read_index
 from stages.core.params import section
 from stages.datasets._features import read_features
@@ -40,5 +40,4 @@ def extract(job: Job) -> None:
     arrays.setdefault("mirrored", arrays["embedding"])
     arrays["norm"] = np.linalg.norm(arrays["embedding"], axis=1)
     arrays |= set_descriptors(job.image_set, arrays, mean, norm)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    write_features(job.output, arrays, {"file": f"{path.name} sha256 {digest}"})
+    write_features(job.output, arrays, {"file": f"{path.name} sha256 {sha256(path)}"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from torch import nn
 
 from stages.core.contract import InputContract
 from stages.core.errors import InputError
+from stages.core.files import sha256
 from stages.core.params import load
 from stages.core.weights import load_weights, save_weights
 
@@ -21,7 +21,7 @@ AGAIN = "run the stage that writes it again, or import the checkpoint again"
 
 def fingerprint(folder: Path) -> str:
     """SHA-256 of a model's weights file: what a branch or a head says of its trunk."""
-    return hashlib.sha256((Path(folder) / WEIGHTS).read_bytes()).hexdigest()
+    return sha256(Path(folder) / WEIGHTS)
 
 
 def origin(folder: Path, contract: InputContract) -> dict[str, Any]:

@@ -6,12 +6,12 @@ equal report; the revision of a result is the commit whose dvc.lock names it.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from stages.core.errors import InputError
+from stages.core.files import sha256
 from stages.core.index import Index, read_index
 from stages.core.weights import read_header
 
@@ -54,7 +54,7 @@ def index_hash(image_set: str) -> str:
     path = ALIGNED / image_set / "index.parquet"
     if not path.is_file():
         raise InputError(path, "file not found", f"run the stage align of {image_set}")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256(path)
 
 
 def measured_from(benchmark: str) -> list[tuple[str, str]]:

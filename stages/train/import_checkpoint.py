@@ -12,7 +12,7 @@ from pathlib import Path
 from stages.core.contract import InputContract
 from stages.core.entry import start
 from stages.core.errors import InputError
-from stages.core.files import atomic_folder
+from stages.core.files import atomic_folder, sha256
 from stages.core.weights import save_weights
 from stages.networks._files import CENTRES, WEIGHTS, fingerprint, save_network
 from stages.train.import_classifier import Classes, holds_centres, read_classes
@@ -46,7 +46,7 @@ def main(
         mean=chosen.mean,
         scale=chosen.scale,
         embedding=network.params.embedding,
-        training_data=f"imported: {file.path.name}, sha256 {file.digest()}",
+        training_data=f"imported: {file.path.name}, sha256 {sha256(file.path)}",
     )
     with atomic_folder(target) as folder:
         _write(folder, contract, chosen.loss, network, classes, head)

@@ -7,7 +7,6 @@ nothing.
 
 from __future__ import annotations
 
-import hashlib
 import reprlib
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -64,14 +63,6 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     others: list[str]
     arguments: Mapping[Any, Any] = field(default_factory=dict)
-
-    def digest(self) -> str:
-        """SHA-256 of the file."""
-        digest = hashlib.sha256()
-        with open(self.path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

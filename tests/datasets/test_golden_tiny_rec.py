@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stages.datasets import _rec, recordio
 from stages.datasets import bin as verification
-from stages.datasets import recordio
 from stages.datasets._encoded import decode
 from tests.datasets.samples import READERS
 from tests.goldens import golden
@@ -36,8 +36,8 @@ def test_pack(file: Path, reader: str) -> None:
 @golden("btnet/tiny_rec*/expected.npz")
 def test_first_record(file: Path) -> None:
     expected = np.load(file)
-    pack = recordio.Reader(file.parent / "train.rec", file.parent / "train.idx")
-    header, image = recordio.unpack(pack[0])
+    pack = _rec.Reader(file.parent / "train.rec", file.parent / "train.idx")
+    header, image = _rec.unpack(pack[0])
     assert len(image) == 0
     assert header.flag == len(expected["header0"])
     np.testing.assert_array_equal(header.label, expected["header0"])
@@ -45,11 +45,11 @@ def test_first_record(file: Path) -> None:
 
 @golden("btnet/tiny_rec*/train.rec")
 def test_written_again_it_is_the_same(file: Path, tmp_path: Path) -> None:
-    pack = recordio.Reader(file)
-    with recordio.Writer(tmp_path / "train.rec", tmp_path / "train.idx") as writer:
+    pack = _rec.Reader(file)
+    with _rec.Writer(tmp_path / "train.rec", tmp_path / "train.idx") as writer:
         for key, payload in zip(pack.keys.tolist(), pack, strict=True):
-            header, image = recordio.unpack(payload)
-            writer.write(key, recordio.pack(*header, bytes(image)))
+            header, image = _rec.unpack(payload)
+            writer.write(key, _rec.pack(*header, bytes(image)))
     for name in ("train.rec", "train.idx"):
         assert (tmp_path / name).read_bytes() == (file.parent / name).read_bytes()
 

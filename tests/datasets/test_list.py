@@ -77,6 +77,14 @@ def test_a_missing_image(tmp_path: Path) -> None:
     assert "add that image" in caught.value.remedy
 
 
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    source = read(listed(tmp_path, "faces/0.jpg 0 0 0\nothers/7.jpg 0 1 0\n"), Params())
+    with pytest.raises(InputError) as caught:
+        list(source.records)
+    assert f"add the folder {tmp_path}" in caught.value.remedy
+    assert "others" in caught.value.remedy
+
+
 def test_missing_or_empty(tmp_path: Path) -> None:
     for root in (tmp_path / "nowhere.list", tmp_path, write(tmp_path / "empty.list", "\n")):
         with pytest.raises(InputError) as caught:

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.core.errors import InputError
-from stages.datasets import recordio
-from stages.datasets.recordio import Header, Params, Reader, Writer, pack, read, unpack
+from stages.datasets import _rec, recordio
+from stages.datasets._rec import Header, Reader, Writer, pack, unpack
+from stages.datasets.recordio import Params, read
 from tests.datasets.samples import READERS, jpeg
 
 MAGIC = struct.pack("<I", 0xCED7230A)
@@ -165,8 +166,8 @@ def test_both_readers_give_the_same_records(mx, tmp_path: Path, with_idx: bool) 
 
 
 def test_views_outlive_the_pages_they_were_read_into(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(recordio, "BLOCK", 2)
-    monkeypatch.setattr(recordio, "RESIDENT", 1)
+    monkeypatch.setattr(_rec, "BLOCK", 2)
+    monkeypatch.setattr(_rec, "RESIDENT", 1)
     with Writer(tmp_path / "a.rec", tmp_path / "a.idx") as writer:
         for key in range(9):
             writer.write(key, pack(0, key, key, 0, bytes([key]) * 5000))

@@ -19,9 +19,9 @@ from stages.core.index import read_table, write_table
 from stages.core.params import read_params
 from stages.core.weights import load_weights, save_weights
 from stages.datasets import bin as packs
-from stages.datasets import recordio
 from stages.datasets._encoded import decode, inspect
 from stages.datasets._features import read_features
+from stages.datasets._rec import Reader, Writer
 from stages.datasets._store import MOST_FILES, ImageSetWriter, ImageStore
 from tests.datasets.samples import jpeg, png
 
@@ -131,13 +131,13 @@ def test_packs(same: list[bool], protocol: int, changes: list[tuple[float, int]]
 def test_records(payloads: list[bytes], changes: list[tuple[float, int]]) -> None:
     with TemporaryDirectory() as folder:
         rec, idx = Path(folder, "a.rec"), Path(folder, "a.idx")
-        with recordio.Writer(rec, idx) as writer:
+        with Writer(rec, idx) as writer:
             for key, payload in enumerate(payloads):
                 writer.write(key, payload)
-        assert list(map(bytes, recordio.Reader(rec, idx))) == payloads
-        assert list(map(bytes, recordio.Reader(rec))) == payloads
+        assert list(map(bytes, Reader(rec, idx))) == payloads
+        assert list(map(bytes, Reader(rec))) == payloads
         rec.write_bytes(damaged(rec.read_bytes(), changes))
-        read = unless_refused(lambda: list(map(bytes, recordio.Reader(rec, idx))), rec)
+        read = unless_refused(lambda: list(map(bytes, Reader(rec, idx))), rec)
         assert read is None or len(read) == len(payloads)
 
 

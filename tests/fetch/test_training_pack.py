@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.datasets.recordio import Params, Reader, read, unpack
+from stages.datasets._rec import Reader, unpack
+from stages.datasets.recordio import Params, read
 from tests.fetch.likeness import photograph_of
 
 PEOPLE, IMAGES = 20, 10

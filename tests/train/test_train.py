@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,16 @@ def test_half_precision_trains_as_full_does(params, loss: str) -> None:
         half, _ = train(params)
         assert half != full
         assert half["loss"] == pytest.approx(full["loss"], rel=bound)
+
+
+@pytest.mark.parametrize("name", ["iresnet", "mobilefacenet"])
+def test_compiled(params, name: str, monkeypatch) -> None:
+    """The graph that torch.compile finds, run as it stands, is the network; so are its names."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    params["backbone"] = {"name": name, "width": 0.125, "embedding": 16}
+    full = train(params)
+    params["train"]["compile"] = True
+    assert train(params) == full
 
 
 def test_accumulated(params) -> None:

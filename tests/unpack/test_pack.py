@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from stages.datasets import folder, recordio
+from stages.datasets._rec import Reader, unpack
 
 PEOPLE = {"anna": 3, "bela": 1, "cleo": 2}
 
@@ -38,7 +39,7 @@ def test_pack_holds_the_bytes_and_classes_of_the_folder(tmp_path: Path) -> None:
         (r.label, bytes(r.payload)) for r in shipped
     ]
     assert (tmp_path / "pack/property").read_text() == "3,112,112\n"
-    header, _ = recordio.unpack(recordio.Reader(tmp_path / "pack/train.rec")[8])
+    header, _ = unpack(Reader(tmp_path / "pack/train.rec")[8])
     assert header.label.tolist() == [4, 5]  # images of bela
 
 

@@ -13,8 +13,8 @@ import yaml
 
 from stages.core.errors import InputError
 from stages.core.index import read_table
+from stages.datasets._rec import Writer, pack
 from stages.datasets._store import ImageStore
-from stages.datasets.recordio import Writer, pack
 from stages.evaluate.__main__ import read_tables
 from stages.unpack.__main__ import main
 from tests.datasets.samples import READERS, jpeg, write
