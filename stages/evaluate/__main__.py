@@ -49,6 +49,10 @@ def main(benchmark: str) -> None:
     resampling = Resampling(settings.bootstrap, settings.seed)
 
     results = protocol.evaluate(rows, tables, index, options, resampling)
+    if not any(result.measures for result in results.values()):
+        problem = f"protocol {protocol.__name__.rpartition('.')[2]} gives no number"
+        remedy = "ask for rates that so few trials can tell, and for rows in evaluate.settings"
+        raise InputError(PARAMS_FILE, problem, remedy, key)
     provenance = {
         "images": f"{image_set}, index sha256 {sha256(images)}",
         "lists": {name: sha256(tables.file(name)) for name in tables.lists},

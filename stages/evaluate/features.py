@@ -42,7 +42,7 @@ class Features:
         return self.path(model, name).is_file()
 
     def origins(self) -> dict[str, Any]:
-        """Of each model that was read, what computed its arrays; none of plain pixels."""
+        """Of each model that was read, what computed its arrays."""
         models = sorted({path.parent for path in self.arrays})
         said = {str(folder.relative_to(self.folder)): folder / "model.json" for folder in models}
         return {

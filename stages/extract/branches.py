@@ -11,10 +11,11 @@ import torch
 from stages.core.files import atomic_folder
 from stages.core.seeding import prepare
 from stages.descriptors import mean, norm
+from stages.extract.about import about
 from stages.extract.features import write_batches
 from stages.extract.images import Images, embed, for_inference
 from stages.extract.job import Job
-from stages.networks._files import Loaded, load_branch, load_trunk, origin, require_trunk
+from stages.networks._files import Loaded, load_branch, load_trunk, require_trunk
 from stages.networks._staged import Trunk
 
 BRANCHES = Path("models/distill")
@@ -26,19 +27,19 @@ def extract(job: Job) -> None:
     trunk = load_trunk(job.trunk)
     network = for_inference(trunk, job.settings, device)
     images = Images(job.image_set, job.settings, trunk.contract, device)
-    of_trunk = origin(job.trunk, trunk.contract)
+    of_trunk = about(job, job.trunk, trunk.contract, mean, norm)
     with atomic_folder(job.output) as folder:
         for side in job.resolutions:
             joined = _through_branch(job, side, images, network, device)
             upsampled = embed(images.batches(side, True), network)
-            of_branch = origin(BRANCHES / str(side), trunk.contract)
-            for model, embedded, about in (
+            of_branch = about(job, BRANCHES / str(side), trunk.contract, mean, norm)
+            for model, embedded, described in (
                 ("branch", joined, of_branch),
                 ("upsampled", upsampled, of_trunk),
             ):
                 into = folder / f"{model}_{side}"
                 whole = job.image_set, len(images.store), embedded
-                write_batches(into, *whole, mean, norm, about=about)
+                write_batches(into, *whole, mean, norm, about=described)
 
 
 def _through_branch(

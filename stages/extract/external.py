@@ -13,7 +13,7 @@ from stages.core.index import read_index
 from stages.core.params import section
 from stages.datasets._features import read_features
 from stages.descriptors import mean, norm
-from stages.extract.features import set_descriptors, write_features
+from stages.extract.features import set_descriptors, settings_of, write_features
 from stages.extract.job import Job
 
 
@@ -40,4 +40,9 @@ def extract(job: Job) -> None:
     arrays.setdefault("mirrored", arrays["embedding"])
     arrays["norm"] = np.linalg.norm(arrays["embedding"], axis=1)
     arrays |= set_descriptors(job.image_set, arrays, mean, norm)
-    write_features(job.output, arrays, {"file": f"{path.name} sha256 {sha256(path)}"})
+    chosen = settings_of(job.image_set, mean, norm)
+    about = {
+        "file": f"{path.name} sha256 {sha256(path)}",
+        "descriptors": {name: settings.model_dump() for name, settings in chosen.items()},
+    }
+    write_features(job.output, arrays, about)

@@ -15,7 +15,7 @@ from numpy.lib.format import write_array_header_1_0
 from stages.core.errors import InputError
 from stages.core.files import atomic_folder
 from stages.core.index import read_index, read_table
-from stages.core.params import read_params, section
+from stages.core.params import Section, read_params, section
 from stages.descriptors._pooling import Templates
 
 MODEL = "model.json"  # of a folder: what computed it
@@ -79,6 +79,23 @@ def _save(folder: Path, arrays: dict[str, np.ndarray], about: dict[str, Any] | N
         (folder / MODEL).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
 
 
+def settings_of(image_set: str, *descriptors: ModuleType) -> dict[str, Section]:
+    """Settings by which each module, by its name, describes templates; none for a set without."""
+    if not descriptors or not _templates(image_set).is_file():
+        return {}
+    params = read_params()
+    names = {module.__name__.rpartition(".")[2]: module.Params for module in descriptors}
+    return {name: section(f"descriptors.{name}", kind, params) for name, kind in names.items()}
+
+
+def _templates(image_set: str) -> Path:
+    """The list of templates. Raise InputError if the set was not unpacked."""
+    path = Path("data/unpack") / image_set / "tables" / "templates.parquet"
+    if not path.parent.is_dir():
+        raise InputError(path.parent, "no such folder", f"run the stage unpack of {image_set}")
+    return path
+
+
 def set_descriptors(
     image_set: str, features: dict[str, np.ndarray], *descriptors: ModuleType, told: Any = None
 ) -> dict[str, np.ndarray]:
@@ -92,21 +109,14 @@ def set_descriptors(
         descriptors: modules of stages/descriptors, with settings in `descriptors.<name>`.
         told: what a head says of the images, or its way of describing sets, for those that need it.
     """
-    if not descriptors:
-        return {}
-    path = Path("data/unpack") / image_set / "tables" / "templates.parquet"
-    if not path.parent.is_dir():
-        raise InputError(path.parent, "no such folder", f"run the stage unpack of {image_set}")
-    if not path.is_file():
+    chosen = settings_of(image_set, *descriptors)
+    if not chosen:
         return {}
     record = read_index(Path("data/align") / image_set / "index.parquet").record
-    templates = Templates.of(read_table(path), record)
-    params = read_params()
+    templates = Templates.of(read_table(_templates(image_set)), record)
     vectors = features["embedding"], features["mirrored"], templates
     rows = {}
-    for descriptor in descriptors:
-        name = descriptor.__name__.rpartition(".")[2]
-        settings = section(f"descriptors.{name}", descriptor.Params, params)
+    for descriptor, (name, settings) in zip(descriptors, chosen.items(), strict=True):
         described = descriptor.describe(*vectors, features["norm"], told, settings)
         rows[f"descriptor_{name}"] = described[1]
         if hasattr(descriptor, "confidence"):

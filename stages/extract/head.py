@@ -15,10 +15,11 @@ from stages.core.params import load
 from stages.core.seeding import prepare
 from stages.core.weights import load_weights, read_header
 from stages.descriptors import coreset, kappa, precision
+from stages.extract.about import about
 from stages.extract.features import set_descriptors, write_features
 from stages.extract.images import FULL, Images, for_inference
 from stages.extract.job import Job
-from stages.networks._files import WEIGHTS, load_trunk, origin, require_trunk
+from stages.networks._files import WEIGHTS, load_trunk, require_trunk
 
 OF_TRUNK = ("embedding", "mirrored", "norm")
 
@@ -36,9 +37,10 @@ def extract(job: Job) -> None:
         pooling, said = (kappa, "kappa") if "kappa" in arrays else (precision, "sigma2")
         arrays |= set_descriptors(job.image_set, features, pooling, told=arrays[said])
     else:
+        pooling = coreset
         arrays = set_descriptors(job.image_set, features, coreset, told=head.describe)
     contract = InputContract(**read_header(job.trunk / WEIGHTS)["contract"])
-    write_features(job.output, arrays, origin(folder, contract))
+    write_features(job.output, arrays, about(job, folder, contract, pooling))
 
 
 def load_head(folder: Path, device: torch.device) -> tuple[Any, nn.Module, dict[str, Any]]:

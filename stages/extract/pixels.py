@@ -17,8 +17,8 @@ def extract(job: Job) -> None:
 
     The cosine of two rows is then the images' correlation, the strongest of the plain baselines.
     """
-    store = ImageStore(Path("data/align") / job.image_set)
-    write_batches(job.output, job.image_set, len(store), _rows(store, job.settings.pixels))
+    store, side = ImageStore(Path("data/align") / job.image_set), job.settings.pixels
+    write_batches(job.output, job.image_set, len(store), _rows(store, side), about={"side": side})
 
 
 def _rows(store: ImageStore, side: int) -> Iterator[dict[str, np.ndarray]]:

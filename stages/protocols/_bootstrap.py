@@ -126,14 +126,24 @@ def paired_interval(
 ) -> tuple[float, float]:
     """Interval of the difference of two shares; `samples` are the differences of their samples.
 
-    The samples are replicates in which the same `number` of people were redrawn, or `folds`.
+    The samples are replicates in which the same `number` of people were redrawn, or `folds`. Where
+    they cannot tell how far off the difference may be, it may be anything: -1 to 1.
     """
+    if not tells(difference, samples, number):
+        return -1.0, 1.0
     samples = samples[np.isfinite(samples)]
     if folds:
         half = t95(number - 1) * float(np.std(samples, ddof=1)) / np.sqrt(number)
     else:
         half = t95(number - 1) * _standard_error(samples, number)
     return difference - half, difference + half
+
+
+def tells(difference: float, samples: np.ndarray, number: int) -> bool:
+    """Whether `samples` of a difference say anything of its error: samples of one person do not,
+    nor do equal ones, unless both sides are the same."""
+    samples = samples[np.isfinite(samples)]
+    return number > 1 and len(samples) > 1 and bool(difference == 0 or np.ptp(samples) > 0)
 
 
 def _standard_error(samples: np.ndarray, number: int) -> float:

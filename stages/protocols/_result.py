@@ -65,7 +65,7 @@ def measure(
         alarms: wrong scores above the threshold: where they are few, so is known of it.
     """
     interval, method = log_odds_interval(value, samples, drawn.number), drawn.method
-    if effective is not None and min(errors, count - errors) < FEW_ERRORS:
+    if effective is not None and _few(min(errors, count - errors)):
         interval = wilson(value * effective, effective)
         method = "Wilson with the effective count of trials"
     return marked(value, interval, count, _joined(method, note), samples, drawn,
@@ -83,12 +83,17 @@ def marked(
     lowest: float = 0.0,
 ) -> Measure:
     """A Measure from a given interval, `lowest` to 1; see `measure`."""
-    if errors < FEW_ERRORS:
+    if _few(errors):
         method = _joined(method, f"fewer than {FEW_ERRORS} errors")
     low, high = np.clip(interval, lowest, 1)
     low, high = float(min(low, value)), float(max(high, value))
     samples = np.asarray(samples, np.float32)
     return Measure(float(value), low, high, int(count), method, samples, drawn)
+
+
+def _few(errors: float) -> bool:
+    """Fewer than ten, where ten may come as a product of floats, and thus a little below."""
+    return errors < FEW_ERRORS - 1e-6
 
 
 def _joined(*parts: str) -> str:

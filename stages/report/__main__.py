@@ -35,8 +35,8 @@ def main() -> None:
     from stages.report.tables import latex, markdown, tables
 
     params, missing = results.evaluated(read_params())
-    for name in missing:
-        print(f"report: leaves out {name}, which was not evaluated", file=sys.stderr)
+    for name, reason in missing.items():
+        print(f"report: leaves out {name}: {reason}", file=sys.stderr)
     report, data, drawn = assemble(params, section("report", Params, params))
     with atomic_folder(FOLDER) as folder:
         for name, table in data.items():

@@ -72,9 +72,9 @@ class Revision:
 
     def cells(self, benchmark: str) -> dict[tuple[str, str], Cell]:
         """(row, metric) -> cell."""
-        folder = f"metrics/evaluate/{benchmark}"
-        intervals = json.loads(self.read(f"{folder}.intervals.json"))[benchmark]
-        samples = parse_replicates(io.BytesIO(self.read(f"{folder}.replicates.npz")))
+        intervals = self._intervals(benchmark)[benchmark]
+        replicates = self.read(f"metrics/evaluate/{benchmark}.replicates.npz")
+        samples = parse_replicates(io.BytesIO(replicates))
         return {
             (row, metric): Cell(
                 *(_number(cell[end]) for end in ENDS), cell["method"], samples[row, metric]
@@ -82,6 +82,14 @@ class Revision:
             for row, metrics in intervals.items()
             for metric, cell in metrics.items()
         }
+
+    def definition(self, benchmark: str) -> dict[str, Any]:
+        """The protocol and its options."""
+        given = self._intervals(benchmark)["provenance"]
+        return {"protocol": given["protocol"], **given.get("options", {})}
+
+    def _intervals(self, benchmark: str) -> dict[str, Any]:
+        return json.loads(self.read(f"metrics/evaluate/{benchmark}.intervals.json"))
 
     def params(self) -> dict[str, Any]:
         import yaml
@@ -100,7 +108,21 @@ def main(revisions: list[str], rows: list[list[str]] | None = None) -> None:
         lines = [line for pair in rows for line in compare_rows(found[0], *pair)]
         print(table(f"{_named(found[0])}, row B beside row A", lines))
     else:
-        print(table(f"A: {_named(found[0])}, B: {_named(found[1])}", compare(*found)))
+        lines = compare(*found)
+        print(table(f"A: {_named(found[0])}, B: {_named(found[1])}", lines))
+        for name in dict.fromkeys(line.benchmark for line in lines):
+            if changed := redefined(name, *found):
+                print(f"\n{name} was not measured alike (A / B): {changed}.")
+
+
+def redefined(benchmark: str, first: Revision, second: Revision) -> str:
+    """What the revisions' definitions of a benchmark differ in, first / second; often nothing."""
+    before, after = first.definition(benchmark), second.definition(benchmark)
+    return ", ".join(
+        f"{key} {json.dumps(before.get(key))} / {json.dumps(after.get(key))}"
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key) != after.get(key)
+    )
 
 
 def compare_rows(revision: Revision, first: str, second: str) -> list[Line]:

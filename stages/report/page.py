@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,7 @@ from stages.report import published, results
 from stages.report.conditions import about, with_conditions
 from stages.report.gallery import Picture
 from stages.report.pairing import pair
-from stages.report.provenance import measured_from, overlaps, provenance
+from stages.report.provenance import measured_from, overlaps, provenance, summary, title
 from stages.report.quality import Quality
 from stages.report.replicates import FEW, NO_DIFFERENCE, Cell, Difference, Sample, difference
 
@@ -102,11 +103,11 @@ def means(report: Report) -> dict[str, pd.DataFrame]:
     return dict(list(mine.groupby("benchmark", sort=False)))
 
 
-def render(report: Report, missing: Sequence[str] = ()) -> str:
+def render(report: Report, missing: Mapping[str, str] = MappingProxyType({})) -> str:
     """The page as one self-contained HTML document.
 
     Args:
-        missing: benchmarks of params.yaml that were not evaluated.
+        missing: benchmarks of params.yaml that are left out, and why.
     """
     params = report.params
     table, measured, paired = beside_published(report)
@@ -118,9 +119,8 @@ def render(report: Report, missing: Sequence[str] = ()) -> str:
         if item is not lead:  # the first screen has its maps
             item["pictures"] = item["maps"] + item["pictures"]
     context = {
-        "dataset": params["dataset"],
-        "loss": params["loss"],
-        "summary": _summary(params),
+        "title": title(params),
+        "summary": summary(params),
         "missing": missing,
         "benchmarks": benchmarks,
         "means": [_every_metric(name, mine) for name, mine in means(report).items()],
@@ -136,15 +136,6 @@ def render(report: Report, missing: Sequence[str] = ()) -> str:
         "provenance": provenance(params) + overlaps(params),
     }
     return _environment().get_template("page.html.j2").render(context)
-
-
-def _summary(params: dict[str, Any]) -> str:
-    backbone = params["backbone"]
-    return (
-        f"{backbone['name']}-{backbone['depth']}, width {backbone['width']:g}, "
-        f"{backbone['embedding']} dimensions, {params['loss']}, trained on {params['dataset']}. "
-        f"Branches for {', '.join(str(r) for r in params['resolutions']) or 'no resolution'} px."
-    )
 
 
 def _benchmark(report: Report, name: str, words: dict[tuple[str, str], str]) -> dict[str, Any]:

@@ -19,13 +19,13 @@ from zipfile import BadZipFile
 import numpy as np
 
 from stages.core.errors import InputError
-from stages.protocols._bootstrap import paired_interval
+from stages.protocols._bootstrap import paired_interval, tells
 
 METRICS = Path("metrics/evaluate")
 FEW = "fewer than"  # how evaluate marks an interval that rests on few errors
 UNPAIRED = (
-    "Unpaired: the two rest on fewer than ten errors, on other images or people, or on another "
-    "seed; the interval takes them as independent."
+    "Unpaired: the two rest on fewer than ten errors, on a single person, on other images or "
+    "people, or on another seed; the interval takes them as independent."
 )
 
 
@@ -90,14 +90,17 @@ NO_DIFFERENCE = Difference(math.nan, math.nan, math.nan, paired=False)
 def difference(first: Cell, second: Cell) -> Difference:
     """Second minus first.
 
-    Cells of other people or of few errors are taken as independent; the interval is then made of
-    their own ones (Zou and Donner, Stat. Med. 27, 2008, "MOVER"), too wide rather than too narrow.
+    Cells of other people, of few errors or of one person are taken as independent; the interval is
+    then made of their own ones (Zou and Donner, Stat. Med. 27, 2008, "MOVER"), too wide rather than
+    too narrow.
     """
     value = second.value - first.value
     a, b = first.sample, second.sample
     if a.key == b.key and len(a.values) == len(b.values) and not (first.few or second.few):
         samples = b.values.astype(np.float64) - a.values
-        return Difference(value, *paired_interval(value, samples, a.number, a.folds), paired=True)
+        if tells(value, samples, a.number):
+            ends = paired_interval(value, samples, a.number, a.folds)
+            return Difference(value, *ends, paired=True)
     below = math.hypot(second.value - second.low, first.high - first.value)
     above = math.hypot(second.high - second.value, first.value - first.low)
     return Difference(value, value - below, value + above, paired=False)

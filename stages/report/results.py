@@ -6,16 +6,18 @@ import json
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from stages.core.errors import InputError
+from stages.core.files import sha256
 from stages.report.params import Headline
+from stages.report.provenance import METRICS, outdated
 from stages.report.replicates import FEW
 
-METRICS = Path("metrics/evaluate")
 CURVES = Path("plots/evaluate")
 REMEDY = "run the stage evaluate of this benchmark"
 CELL = ["benchmark", "row", "metric"]
@@ -49,15 +51,22 @@ FAMILIES = {
 FAMILY_METHOD = "mean of packs, their intervals combined as independent"
 
 
-def evaluated(params: dict[str, Any], folder: Path = METRICS) -> tuple[dict[str, Any], list[str]]:
-    """`params` less the benchmarks without results and their test sets, and these benchmarks.
+def evaluated(params: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """`params` less the benchmarks without results of what is there now, and less their test sets;
+    and these benchmarks, each with the reason.
 
     Raise InputError if no benchmark has results.
     """
     entries = params["benchmarks"]
-    missing = [name for name in entries if not (folder / f"{name}.json").is_file()]
+    missing, fingerprint = {}, cache(sha256)
+    for name, entry in entries.items():
+        there = (METRICS / f"{name}.json").is_file()
+        reason = outdated(name, entry["dataset"], fingerprint) if there else "it has no results"
+        if reason:
+            missing[name] = reason
     if entries and len(missing) == len(entries):
-        raise InputError(folder / f"{missing[0]}.json", "file not found", REMEDY)
+        name, reason = next(iter(missing.items()))
+        raise InputError(METRICS / f"{name}.json", reason, REMEDY)
     there = {name: entry for name, entry in entries.items() if name not in missing}
     lost = {entries[name]["dataset"] for name in missing}
     lost -= {entry["dataset"] for entry in there.values()}

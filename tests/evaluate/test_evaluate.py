@@ -316,6 +316,21 @@ def test_wrong_settings_are_named(project, changes, message) -> None:
     assert message in str(fault.value)
 
 
+@pytest.mark.parametrize(
+    ("benchmark", "changes"),
+    [
+        ("many", {"benchmarks": {"many": {"protocol": "identification", "dataset": "ijb",
+                                          "ranks": [500], "fpir": [1e-5]}}}),
+        ("pack", {"evaluate": {"settings": [], "baselines": []}}),
+    ],
+)  # fmt: skip
+def test_a_benchmark_that_gives_no_number_is_refused(project, benchmark, changes) -> None:
+    write_params(project, **changes)
+    with pytest.raises(InputError, match=r"gives no number.*evaluate\.settings"):
+        main(benchmark)
+    assert not Path("metrics").exists()
+
+
 def test_the_command_says_one_line_and_loads_no_network_library(project) -> None:
     code = "import sys; from stages.evaluate.__main__ import main; main('pack'); "
     code += "print({'torch', 'sklearn', 'scipy'} & set(sys.modules))"

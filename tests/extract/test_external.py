@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import yaml
 from stages.check.code import ROOT
 from stages.check.validate import validate
 from stages.core.errors import InputError
+from stages.core.files import sha256
 from stages.core.index import read_index, write_index
 from stages.core.params import read_params
 from stages.evaluate.features import Features, choose_rows
@@ -43,6 +45,10 @@ def test_in_place_of_a_model(vectors) -> None:
     expected = vectors[[0, 1]].mean(0) + vectors[2] + vectors[3] + vectors[4]  # media
     np.testing.assert_allclose(by_norm[0], 2 * expected, rtol=1e-5)
     assert read("descriptor_mean").shape == (2, 7)
+    about = json.loads(Path("data/features/sets/external_mine/model.json").read_text())
+    assert about["file"] == f"mine.npz sha256 {sha256(Path('mine.npz'))}"
+    assert about["descriptors"]["mean"]["media"] is True
+    assert set(about["descriptors"]) == {"mean", "norm"}
 
 
 def test_images_that_were_not_aligned_are_left_out(vectors) -> None:

@@ -8,9 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from stages.core.contract import InputContract
+from stages.core.files import sha256
+from stages.descriptors import mean
 from stages.evaluate.features import Features
+from stages.extract.about import about
 from stages.extract.features import write_batches, write_features
 from stages.extract.images import embed
+from stages.extract.job import Job
+from stages.extract.params import Params
+from tests.head.made import project
 
 ROWS, DIMENSIONS = 9, 21
 
@@ -57,14 +64,29 @@ def test_embeddings_do_not_depend_on_the_batch(batch: int) -> None:
         np.testing.assert_array_equal(np.concatenate([piece[name] for piece in found]), values)
 
 
+def test_what_decides_features_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the weights alone: the resampler, the precision, and how templates are described."""
+    monkeypatch.chdir(tmp_path)
+    project(tmp_path, {})
+    folder, contract = Path("models/train"), InputContract(embedding=4)
+    settings = Params(resampler="opencv_linear", precision="bf16")
+    job = Job("", "sets", Path("out"), folder, [], settings, 0, 1, "cpu")
+    said = about(job, folder, contract, mean)
+    assert said["weights"] == f"{folder} sha256 {sha256(folder / 'weights.safetensors')}"
+    assert (said["resampler"], said["precision"]) == ("opencv_linear", "bf16")
+    assert said["descriptors"] == {"mean": mean.Params().model_dump()}
+    Path("data/unpack/sets/tables/templates.parquet").unlink()
+    assert about(job, folder, contract, mean)["descriptors"] == {}
+
+
 def test_features_say_what_computed_them(tmp_path: Path) -> None:
     arrays = {"embedding": np.ones((2, 3), np.float32)}
-    about = {"weights": "models/train sha256 0123"}
-    write_features(tmp_path / "sets/trunk", arrays, about)
-    write_batches(tmp_path / "sets/branches/branch_7", "none", 2, [arrays], about=about)
+    said = {"weights": "models/train sha256 0123"}
+    write_features(tmp_path / "sets/trunk", arrays, said)
+    write_batches(tmp_path / "sets/branches/branch_7", "none", 2, [arrays], about=said)
     write_batches(tmp_path / "sets/pixels", "none", 2, [arrays])
-    write_features(tmp_path / "sets/head_scf", arrays, about)
+    write_features(tmp_path / "sets/head_scf", arrays, said)
     features = Features(tmp_path / "sets", images=2, templates=0)
     for model in ("trunk", "branches/branch_7", "pixels"):
         features.read(model, "embedding")
-    assert features.origins() == {"trunk": about, "branches/branch_7": about}
+    assert features.origins() == {"trunk": said, "branches/branch_7": said}

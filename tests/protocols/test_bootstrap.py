@@ -18,6 +18,7 @@ from stages.protocols._bootstrap import (
     t95,
     wilson,
 )
+from stages.protocols._result import measure
 from stages.protocols._roc import Scores
 
 
@@ -127,6 +128,24 @@ def test_paired_differences_are_surer_than_two_intervals() -> None:
     assert high - low < (alone[1] - alone[0]) / 5
     folds = np.array([0.1, 0.2, 0.3])
     assert paired_interval(0.2, folds, 3, folds=True)[1] == pytest.approx(student(folds)[1])
+
+
+def test_samples_that_tell_nothing_leave_a_difference_open() -> None:
+    for samples, number in (([0.1, 0.2], 1), ([0.1, 0.1], 20), ([np.nan, np.nan], 20)):
+        assert paired_interval(0.1, np.array(samples), number, folds=False) == (-1, 1)
+    assert paired_interval(0.0, np.zeros(9), 20, folds=False) == (0, 0)
+
+
+def test_ten_errors_are_not_few_and_nine_are() -> None:
+    """Also where ten is a product that rounding leaves below ten: (1 - 50 / 60) * 60."""
+    drawn = Resampling().drawn(np.arange(20))
+    assert (1 - 50 / 60) * 60 < 10
+    for right, few in ((50, False), (51, True), (10, False), (9, True)):
+        share = right / 60
+        errors = (1 - share) * 60
+        found = measure(share, np.linspace(0, 1, 9), 60, drawn, errors=errors, effective=60)
+        assert ("fewer than 10 errors" in found.method) == (few and right > 30), right
+        assert ("Wilson" in found.method) == few, right
 
 
 def test_the_key_names_people_seed_and_replicates() -> None:

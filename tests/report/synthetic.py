@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from stages.core.files import sha256
+
 RESOLUTIONS = [28, 14, 7]
 SEPARATION = {112: 3.2, 28: 2.7, 14: 1.9, 7: 1.0}  # of the two score distributions, in deviations
 SETTINGS = ["112&112", "112&28", "112&14", "112&7", "28&28", "14&14", "7&7"]
@@ -31,8 +33,12 @@ def write_results(
     half: float,
     count: int = 600,
     data: str = "0123",
+    **provenance: object,
 ) -> None:
-    """metrics/evaluate/<name>.json and its intervals: each value plus and minus `half`."""
+    """metrics/evaluate/<name>.json and its intervals: each value plus and minus `half`.
+
+    Of the images of the set people, if they are there, else of `data`.
+    """
     intervals = {
         row: {
             metric: {
@@ -49,7 +55,9 @@ def write_results(
     target = folder / "metrics/evaluate"
     target.mkdir(parents=True, exist_ok=True)
     (target / f"{name}.json").write_text(json.dumps({name: metrics}))
-    given = {"images": f"{name}, index sha256 {data}", "lists": {}, "protocol": "pairs", "seed": 0}
+    index = folder / "data/align/people/index.parquet"
+    images = f"people, index sha256 {sha256(index)}" if index.is_file() else data
+    given = {"images": images, "lists": {}, "protocol": "pairs", "seed": 0, **provenance}
     (target / f"{name}.intervals.json").write_text(
         json.dumps({name: intervals, "provenance": given})
     )
@@ -203,13 +211,13 @@ def params(benchmarks: dict[str, dict[str, str]]) -> dict:
 
 def write_project(folder: Path, images: list[np.ndarray] | None = None) -> None:
     """A whole project: params.yaml and all that the stage report reads."""
-    write_verification(folder, "people_pairs", 1)
-    write_identification(folder, "people_1toN", 2)
-    write_surveillance(folder, "people_native", 3)
     if images is None:
         random = np.random.default_rng(0)
         images = list(random.integers(0, 255, (8, 16, 16, 3), dtype=np.uint8))
     write_images(folder, "people", images)
+    write_verification(folder, "people_pairs", 1)
+    write_identification(folder, "people_1toN", 2)
+    write_surveillance(folder, "people_native", 3)
     benchmarks = {
         "people_pairs": {"protocol": "pairs", "dataset": "people"},
         "people_1toN": {"protocol": "identification", "dataset": "people"},

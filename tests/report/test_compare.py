@@ -70,6 +70,10 @@ def test_revisions_by_the_same_people(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "| 85.00 | 86.00 | +1.00 |" in compared("HEAD", "workspace")  # which has no c as yet
     assert "| 86.00 | 86.00 |" in compared("workspace", "--rows", "112&112", "112&112")
     assert "no benchmark has both rows" in compared("HEAD", "--rows", "112&7", "nowhere")
+    options = {"pick": "nearest", "flip": True}
+    write_results(Path(), "b", {"112&112": {"accuracy": 0.86}}, half=0.02, options=options)
+    said = compared("HEAD", "workspace")
+    assert 'b was not measured alike (A / B): pick null / "nearest", flip null / true.' in said
     assert "not 2 revision(s)" in compared("HEAD")
     assert "is no revision" in compared("nowhere", "HEAD")
     assert compared("nowhere", "HEAD").count("\n") == 1
@@ -84,6 +88,20 @@ def test_other_people_are_taken_as_independent() -> None:
     found = difference(first, second)
     assert (found.paired, found.sure) == (False, True)
     assert (found.low, found.high) == (pytest.approx(0.05), pytest.approx(0.15))
+
+
+def test_one_person_tells_nothing_of_a_difference() -> None:
+    """Nor do replicates that are all alike, unless the cells are the same."""
+    same = np.full(9, 0.5, np.float32)
+    for number, other in ((1, same + np.float32(0.1)), (20, same + np.float32(0.1))):
+        first, second = (
+            Cell(v, v - 0.3, v + 0.4, "", Sample(values, "a", number, False))
+            for v, values in ((0.5, same), (0.6, other))
+        )
+        found = difference(first, second)
+        assert (found.paired, found.sure) == (False, False)
+        assert (found.low, found.high) == (pytest.approx(-0.4), pytest.approx(0.6))
+    assert difference(first, first).paired
 
 
 @pytest.mark.parametrize("few", [0, 1])

@@ -13,13 +13,19 @@ import numpy as np
 import pytest
 
 from stages.core.errors import InputError
+from stages.core.files import sha256
+from stages.core.weights import save_weights
 from stages.report.__main__ import main
 from stages.report.page import comparisons, count, percent, points
 from stages.report.provenance import measured_from
 from stages.report.replicates import read_replicates
 from stages.report.results import read_results
-from tests.report.synthetic import write_project, write_results
+from tests.report.synthetic import write_images, write_project, write_results
 
+HEADER = {
+    "network": {"name": "mobilefacenet", "embedding": 512},
+    "contract": {"training_data": "imported: ms1mv2.pth"},
+}
 MEASURED = "metrics/evaluate/people_pairs.json"
 
 
@@ -127,8 +133,9 @@ def test_models_have_lines_of_their_own(tmp_path: Path, monkeypatch: pytest.Monk
     ]
 
 
-def test_every_benchmark_says_what_it_was_measured_from(html: str) -> None:
-    assert "<code>people_pairs, index sha256 0123</code>" in html
+def test_every_benchmark_says_what_it_was_measured_from(project: Path, html: str) -> None:
+    digest = sha256(project / "data/align/people/index.parquet")
+    assert f"<code>people, index sha256 {digest}</code>" in html
     assert '<th scope="row">shared by people and people</th><td><code>8 images; ' in html
 
 
@@ -142,7 +149,7 @@ def test_tables_for_papers(project: Path) -> None:
     latex = (project / "plots/report/tables.tex").read_text()
     assert f"112\\&7 & {text} &" in latex
     # three benchmarks, of which two have settings to subtract
-    source = "images: people_pairs, index sha256 0123"
+    source = f"images: people, index sha256 {sha256(project / 'data/align/people/index.parquet')}"
     assert f"\n- {source}\n" in markdown
     assert f"\n% {source}\n" in latex
     assert latex.count("\\begin{tabular}") == latex.count("\\bottomrule") == 5
@@ -211,9 +218,56 @@ def test_a_missing_benchmark_is_named_and_the_others_are_reported(
     main()
     assert "leaves out people_1toN" in capsys.readouterr().err
     page = Path("plots/report/report.html").read_text()
-    assert "Not evaluated: people_1toN." in page
+    assert "Left out: people_1toN (it has no results)." in page
     assert page.count("people_1toN") == 1
     assert "people_1toN" not in json.loads(Path("metrics/summary.json").read_text())["summary"]
+
+
+def test_results_of_what_was_there_before_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """As a run leaves them that went on beside a stage that failed."""
+    write_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    save_weights(Path("models/train/weights.safetensors"), {}, HEADER)
+    weights = {"weights": f"models/train sha256 {sha256(Path('models/train/weights.safetensors'))}"}
+    features = Path("data/features/people/trunk/model.json")
+    features.write_text(json.dumps(weights))
+    for name, about in (
+        ("people_pairs", weights),
+        ("people_1toN", {"weights": "models/train sha256 0"}),
+    ):
+        values = {"112&112": {"accuracy": 0.9, "rank1": 0.8}}
+        write_results(Path(), name, values, half=0.01, models={"trunk": about})
+    main()
+    said = capsys.readouterr().err
+    assert "leaves out people_1toN: it was evaluated before trunk was computed anew" in said
+    assert "people_pairs" not in said
+    features.write_text(json.dumps(weights | {"resampler": "opencv_linear"}))
+    main()
+    assert "leaves out people_pairs: it was evaluated before trunk" in capsys.readouterr().err
+    write_images(tmp_path / "again", "people", [np.zeros((16, 16, 3), np.uint8)])
+    index = Path("data/align/people/index.parquet")
+    index.write_bytes((tmp_path / "again" / index).read_bytes())
+    with pytest.raises(InputError, match="other images"):
+        main()
+
+
+def test_an_imported_trunk_speaks_for_itself(tmp_path: Path, monkeypatch) -> None:
+    """What params.yaml says of a training that was not made is not told of it."""
+    write_project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    save_weights(Path("models/published/weights.safetensors"), {}, HEADER)
+    params = json.loads(Path("params.yaml").read_text())
+    params |= {"trunk": "published", "heads": [], "resolutions": []}
+    Path("params.yaml").write_text(json.dumps(params))
+    main()
+    page = Path("plots/report/report.html").read_text()
+    assert "<title>faceline report: published</title>" in page
+    assert "mobilefacenet, 512 dimensions, imported: ms1mv2.pth. Branches for no resolution" in page
+    for word in ("iresnet", "arcface", "losses.", "schedules.", "classifier"):
+        assert word not in page[: page.index("Published")], word
+        assert word not in page[page.index('id="provenance"') :], word
 
 
 def test_without_any_results_nothing_is_reported(tmp_path: Path, monkeypatch) -> None:
@@ -221,7 +275,7 @@ def test_without_any_results_nothing_is_reported(tmp_path: Path, monkeypatch) ->
     monkeypatch.chdir(tmp_path)
     for file in Path("metrics/evaluate").glob("*.json"):
         file.unlink()
-    with pytest.raises(InputError, match="file not found"):
+    with pytest.raises(InputError, match="it has no results"):
         main()
     assert not Path("plots/report").exists()
 
