@@ -16,9 +16,9 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from stages.core.errors import InputError
 from stages.core.files import atomic_file, sha256
@@ -80,10 +80,11 @@ def checkpoints(stage: str, settings: dict[str, Any], inputs: list[Path]) -> Ite
         yield Checkpoints(Path())
         return
     folder = _root() / stage / _digest(settings, inputs)
-    folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / LOCK):
         yield Checkpoints(folder)
-        shutil.rmtree(folder)
+        done = folder.with_name(f".{folder.name}.{os.getpid()}")
+        folder.rename(done)  # at once: whoever waits for the lock sees that it is gone
+        shutil.rmtree(done)
 
 
 def _root() -> Path:
@@ -107,16 +108,29 @@ def _digest(settings: dict[str, Any], inputs: list[Path]) -> str:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with open(path, "w") as lock:
-        deadline = time.monotonic() + WAIT_FOR_LOCK_S
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise InputError(
-                        path, "another training run holds this checkpoint", "wait for it or stop it"
-                    ) from None
-                time.sleep(LOCK_POLL_S)
+    deadline = time.monotonic() + WAIT_FOR_LOCK_S
+    with ExitStack() as stack:
+        while not (lock := _try_lock(path)):
+            if time.monotonic() > deadline:
+                problem = "another training run holds this checkpoint"
+                raise InputError(path, problem, "wait for it or stop it")
+            time.sleep(LOCK_POLL_S)
+        stack.enter_context(lock)
         yield
+
+
+def _try_lock(path: Path) -> IO | None:
+    """The open file at `path`, locked; None if another process has it or has just removed it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = open(path, "w")  # noqa: SIM115
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(lock.fileno()), os.stat(path)):
+            return lock
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    lock.close()
+    return None

@@ -55,11 +55,13 @@ class Loop:
             draw of negative centres, once for each part.
         scale_loss: for float16, whose small gradients are zero otherwise.
         checkpoint_steps: steps between two checkpoints within an epoch; None: at its end alone.
+        images: that a row stands for: more than one where rows are people.
     """
 
     accumulate: int = 1
     scale_loss: bool = False
     checkpoint_steps: int | None = None
+    images: int = 1
 
 
 def fit(
@@ -96,7 +98,7 @@ def fit(
         DivergedError: a loss or gradient is NaN or infinite.
         InputError: there are more ranks than rows in a batch.
     """
-    _require_rows_for_all(name, modules, recipe, rows, loop.accumulate)
+    _require_rows_for_all(name, modules, recipe, rows, loop)
     for module in modules.values():
         synchronise(module)
     optimizer = build_optimizer(recipe, modules)
@@ -269,14 +271,18 @@ def _batches(rows: int, batch: int, seed: int, name: str, epoch: int) -> list[np
 
 
 def _require_rows_for_all(
-    name: str, modules: Mapping[str, nn.Module], recipe: Recipe, rows: int, parts: int
+    name: str, modules: Mapping[str, nn.Module], recipe: Recipe, rows: int, loop: Loop
 ) -> None:
+    if recipe.epochs == 0:  # nothing is trained
+        return
+    parts = loop.accumulate
     smallest = rows // math.ceil(rows / recipe.batch) // parts
     inside = [part for module in modules.values() for part in module.modules()]
     learns = any(isinstance(part, _BatchNorm) and part.training for part in inside)
-    cut = f"batches of {recipe.batch} from {rows} images, in {parts} parts, leave"
+    divided = f", in {parts} parts," if parts > 1 else ""
+    cut = f"batches of {recipe.batch} from {rows} images{divided} leave"
     remedy = "accumulate less or take larger batches"
-    if parts > 1 and smallest < 2 and learns:
+    if smallest * loop.images < 2 and learns:
         raise InputError(PARAMS_FILE, f"{cut} BatchNorm a single image", remedy, name)
     if smallest < size():
         problem = f"{cut} some of the {size()} processes without an image"

@@ -14,7 +14,7 @@ import torch
 
 from stages.core.checkpoints import checkpoints
 from stages.core.files import atomic_folder
-from stages.core.fit import fit
+from stages.core.fit import Loop, fit
 from stages.core.launch import start_on_ranks
 from stages.core.params import load, read_params
 from stages.core.ranks import rank
@@ -48,9 +48,10 @@ def main(name: str) -> None:
         task.modules["head"].load_state_dict(tensors)
 
     used = {key: params[key] for key in CHOICES} | {name: settings.model_dump()}
-    with checkpoints(f"head/{name}", used, task.inputs) as saved:
-        log = Path("metrics/head") / name
-        fit(f"head/{name}", task.modules, settings, task.rows, task.step, saved, log, seed)
+    stage, log = f"head/{name}", Path("metrics/head") / name
+    loop = Loop(images=getattr(settings, "images", 1))
+    with checkpoints(stage, used, task.inputs) as saved:
+        fit(stage, task.modules, settings, task.rows, task.step, saved, log, seed, loop=loop)
         if rank() == 0:
             header = {"head": name, "settings": settings.model_dump(), "build": task.build}
             header |= {"contract": frozen.contract.as_dict(), "trunk": fingerprint(source)}

@@ -20,12 +20,13 @@ def counts_below(scores: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np
         scores: float [n], no NaN.
         values: rising, taken from `scores`.
     """
-    lowest, highest = scores.min(), scores.max()
-    if len(scores) <= SORTED or lowest == highest:
+    buckets = min(BUCKETS, len(scores) // SCORES_A_BUCKET)
+    lowest = scores.min()
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        scale = scores.dtype.type(np.float64(buckets - 1) / (np.float64(scores.max()) - lowest))
+    if len(scores) <= SORTED or not 0 < scale < np.inf:  # all alike, or infinite
         rising = np.sort(scores)
         return np.searchsorted(rising, values, "left"), np.searchsorted(rising, values, "right")
-    buckets = min(BUCKETS, len(scores) // SCORES_A_BUCKET)
-    scale = scores.dtype.type((buckets - 1) / (float(highest) - float(lowest)))
     own = _buckets(values, lowest, scale, buckets)
     # segments: 2k + 1 is the k-th bucket that holds a value, 2k are the buckets between two
     used, number = np.unique(own, return_inverse=True)

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from stages.core.checkpoints import Checkpoints, _digest, checkpoints
+from stages.core.checkpoints import Checkpoints, _digest, _try_lock, checkpoints
 from stages.core.errors import InputError
 from stages.core.fit import Loop, _batches, fit
 from stages.core.gradients import DivergedError
@@ -123,6 +123,33 @@ def test_a_batch_that_does_not_reach_all_parts_is_refused(tmp_path) -> None:
         loop, modules = Loop(accumulate=parts), {"toy": network.train(parts == 4)}
         with pytest.raises(InputError, match=f"batches of 5 from 23 images, in {parts} .*{said}"):
             fit("toy", modules, RECIPE, ROWS, step, saved, tmp_path / "log", 1, loop=loop)
+
+
+def test_a_batch_of_one_image_is_refused_where_batchnorm_learns(tmp_path) -> None:
+    """23 rows by two leave one alone; nothing is refused where nothing is trained."""
+    network, step = toy()
+    saved, recipe = Checkpoints(tmp_path), RECIPE.model_copy(update={"batch": 2})
+    with pytest.raises(InputError, match="batches of 2 from 23 images leave BatchNorm a single"):
+        fit("toy", {"toy": network}, recipe, ROWS, step, saved, tmp_path / "log", 1)
+    idle = recipe.model_copy(update={"epochs": 0})
+    fit("toy", {"toy": network}, idle, ROWS, step, saved, tmp_path / "log", 1)
+
+
+def test_the_lock_is_that_of_the_folder_there_is(tmp_path, monkeypatch) -> None:
+    """One that waited while the folder was removed does not go in beside one that came later."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stages.core.checkpoints.WAIT_FOR_LOCK_S", 0)
+    path = tmp_path / "folder" / "lock"
+    first = _try_lock(path)
+    assert _try_lock(path) is None
+    waiting = open(path, "w")  # noqa: SIM115
+    (tmp_path / "folder").rename(tmp_path / "gone")
+    second = _try_lock(path)
+    first.close()
+    monkeypatch.setattr("builtins.open", lambda *args: waiting)
+    assert _try_lock(path) is None  # though nobody holds the file that it had opened
+    assert waiting.closed
+    second.close()
 
 
 def test_nan_stops_within_the_step_and_keeps_the_last_checkpoint(tmp_path) -> None:

@@ -147,6 +147,17 @@ def test_thinning_leaves_points_out_and_moves_none() -> None:
     assert np.all(twice % 2 == 0)
 
 
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, 1e-44, 0.0])
+def test_counting_of_scores_that_fit_in_no_buckets(odd: float, monkeypatch) -> None:
+    """Infinite ones, and a range that is too small or none."""
+    monkeypatch.setattr(_counting, "SORTED", 100)
+    scores = np.zeros(1000, np.float32)
+    scores[7:9] = odd
+    less, at_most = _counting.counts_below(scores, np.unique(scores))
+    np.testing.assert_array_equal(less, [np.sum(scores < value) for value in np.unique(scores)])
+    np.testing.assert_array_equal(at_most, np.cumsum(np.unique(scores, return_counts=True)[1]))
+
+
 @pytest.mark.parametrize("step", [0, 0.01])
 def test_counting_in_buckets_is_exact(step: float, monkeypatch) -> None:
     """Crowded buckets, equal scores, and values at both ends of the range."""
