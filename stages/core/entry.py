@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from stages.core.allocator import keep_freed_memory
-from stages.core.errors import InputError
+from stages.core.errors import DivergedError, InputError
 from stages.core.files import OF_STORAGE, StorageError
 from stages.core.parent import die_with_parent
 
@@ -28,9 +28,10 @@ def start(
         arguments: names of the positional ones.
         options: by flag, what argparse is to know of it.
 
-    An InputError ends the process with status 1 and its one line on stderr, and so does a missing
-    output of another stage and a disk that is full or read-only; any other exception is a fault of
-    this program and keeps its traceback. A stage that DVC runs ends with it.
+    An InputError ends the process with status 1 and its one line on stderr, and so does a training
+    that diverged, a missing output of another stage and a disk that is full or read-only; any other
+    exception is a fault of this program and keeps its traceback. A stage that DVC runs ends with
+    it.
     """
     stage = main.__module__ if main.__module__ != "__main__" else package()
     parser = argparse.ArgumentParser(prog=f"python -m {stage}", description=main.__doc__)
@@ -45,6 +46,8 @@ def start(
         main(**vars(given))
     except InputError as error:
         sys.exit(f"{stage}: {error}")
+    except DivergedError as fault:
+        sys.exit(f"{fault}. The last checkpoint is from before. Remedy: {fault.REMEDY}.")
     except FileNotFoundError as fault:
         if not str(fault.filename).startswith(OUTPUTS):
             raise

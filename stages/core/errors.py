@@ -1,4 +1,4 @@
-"""The one error a person can mend: it names the file, the record and the remedy."""
+"""Errors a person can mend: of an input, by file, record and remedy; and of a training."""
 
 from __future__ import annotations
 
@@ -32,6 +32,12 @@ class InputError(Exception):
         if record is not None:
             where += f": {_named(self.record)}"
         super().__init__(f"{where}: {self.problem}. Remedy: {remedy}.")
+
+
+class DivergedError(RuntimeError):
+    """Loss or gradient is no longer finite; the last checkpoint is from before."""
+
+    REMEDY = "lower `lr` or lengthen the warm-up, and see that what it starts from was trained"
 
 
 def _brief(text: str) -> str:

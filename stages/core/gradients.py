@@ -9,15 +9,12 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
+from stages.core.errors import DivergedError
 from stages.core.optim import CLASSIFIER, trained_parameters
 from stages.core.ranks import max_over_ranks, size, sum_over_ranks
 from stages.core.state import is_sharded
 
 BUCKET_BYTES = 25 << 20  # summed at a time: large enough to fill a network, small enough to overlap
-
-
-class DivergedError(RuntimeError):
-    """Loss or gradient is no longer finite; the last checkpoint is from before."""
 
 
 class LossScale:

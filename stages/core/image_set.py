@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from stages.core.params import Section, section
 
@@ -23,7 +23,7 @@ class ImageSet(Section):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     format: str
-    root: str
+    root: str = Field(min_length=1, pattern=r"^[^\x00]*$")
     align: Literal["detect", "landmarks", "none"]
     outside: Literal["black", "edge"] = "black"
 

@@ -78,6 +78,10 @@ def _launch(stage: str) -> NoReturn:
             name = signal.Signals(-failure.exitcode).name
             print(f"{stage}: process {number} was ended by {name}", file=sys.stderr)
         sys.exit(1)
+    except torch.distributed.DistError as fault:
+        problem = f"not all hosts came in time ({fault})"
+        remedy = "start all within RANK_TIMEOUT seconds, with one MASTER_ADDR and MASTER_PORT"
+        raise InputError("the other hosts", problem, remedy) from None
     except SignalException as error:
         sys.exit(f"{stage}: ended by {error.sigval.name}")
     sys.exit(0)
@@ -116,6 +120,14 @@ def _hosts() -> list[str]:
                 "environment", "is not set", "set it on every host when NNODES is above 1", name
             )
         options += [option, os.environ[name]]
+    hosts, host = _count("NNODES"), os.environ["NODE_RANK"]
+    if not (host.isdecimal() and int(host) < int(hosts)):
+        remedy = f"give each of the {hosts} hosts its own number, from 0 on"
+        raise InputError("environment", f"{host!r} is no host's number", remedy, "NODE_RANK")
+    if "RANK_TIMEOUT" in os.environ:
+        options += ["--rdzv-conf", f"timeout={_count('RANK_TIMEOUT')}"]
+    where = f"{os.environ['MASTER_ADDR']}, port {options[options.index('--master-port') + 1]}"
+    print(f"host {host} of {hosts} waits for the others at {where}", file=sys.stderr, flush=True)
     return options
 
 

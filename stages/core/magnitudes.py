@@ -12,7 +12,7 @@ class Magnitudes(Section):
 
     scale: float = Field(64.0, gt=0)
     l_a: float = Field(10.0, gt=0)  # magnitudes: lower and upper bound
-    u_a: float = Field(110.0, gt=0)
+    u_a: float = Field(110.0, gt=0, le=1e6)
     l_m: float = Field(ge=0)  # margins there
     u_m: float = Field(ge=0)
     lambda_g: float = Field(ge=0)  # weight of the penalty; see `minimum_lambda_g`

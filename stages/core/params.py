@@ -40,9 +40,9 @@ MODULES_OF_PARAMS = {
 
 
 class Section(BaseModel):
-    """Base of every section: unknown keys are refused, values are immutable once read."""
+    """Base of every section: unknown keys and infinite numbers are refused, values stay as read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 Rate = Annotated[float, Field(gt=0, le=1)]  # a share, not a percentage

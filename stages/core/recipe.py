@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from stages.core.params import Section
 
@@ -58,7 +58,7 @@ class Recipe(Section):
     weight_decay_body: float | None = Field(None, ge=0)  # others but centres and embedding layer's
     decay: Literal["polynomial", "cosine", "step", "periodic", "constant"] = "polynomial"
     power: float = Field(2.0, gt=0)  # of the polynomial (BTNet)
-    milestones: tuple[float, ...] = ()  # epochs at which a step falls
+    milestones: tuple[PositiveFloat, ...] = ()  # epochs at which a step falls
     period: float = Field(1.0, gt=0)  # epochs between two periodic falls (SCF: 2)
     factor: float = Field(0.1, gt=0, le=1)  # of a fall
     warmup_epochs: float = Field(0.0, ge=0)

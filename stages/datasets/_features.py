@@ -2,7 +2,7 @@
 
 | file | holds |
 |---|---|
-| .npy | [n, d] |
+| .npy | [n, d], or [2, n, d] with the mirror images' |
 | .npz | `embedding` (or `features`, `img_feats`) [n, d]; `mirrored` [n, d], `norms` if wanted |
 | .pickle, .pkl | FaceCoresetNet's: `img_feats` [n, d] of length 1, `norms` [n, 1] |
 | .list, .txt | MagFace's: a line `path v1 ... vd` an image |
@@ -13,7 +13,7 @@ Where there are `norms` the rows are brought to those lengths.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def read_features(path: Path) -> dict[str, np.ndarray]:
     if path.suffix not in readers:
         raise InputError(path, f"its name ends in none of {', '.join(readers)}", REMEDY)
     if not path.is_file():
-        raise InputError(path, "file not found", "see `features` in params.yaml")
+        raise InputError(path, "file not found", "give the path of a file that is there")
     held = readers[path.suffix](path)
     name = next((name for name in VECTORS if name in held), None)
     if name is None:
@@ -63,6 +63,11 @@ def read_features(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def distinct_images(names: Iterable[str]) -> list[int]:
+    """Rows of the distinct images of a pack among all its images, by their names, `image 17`."""
+    return [int(name.split()[1]) for name in names]
+
+
 def _brief(key: Any) -> str:
     return reprlib.repr(key).strip("'")
 
@@ -70,11 +75,16 @@ def _brief(key: Any) -> str:
 def _npy(path: Path) -> dict[str, Any]:
     try:
         with bounded(path, REMEDY):
-            return {"embedding": np.load(path, allow_pickle=False)}
+            array = np.load(path, allow_pickle=False)
     except InputError:
         raise
     except Exception as fault:  # a damaged header fails in a dozen ways, none of them ours
         raise InputError(path, f"no array of numbers ({fault})", REMEDY) from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(path, "holds several arrays, or none", "name it .npz if it is an archive")
+    if array.ndim == 3 and len(array) == 2:
+        return {"embedding": array[0], "mirrored": array[1]}
+    return {"embedding": array}
 
 
 def _npz(path: Path) -> dict[str, Any]:
@@ -115,7 +125,8 @@ def _text(path: Path) -> dict[str, Any]:
             ),
         )
     except ArrowException as fault:
-        raise InputError(path, f"no feature list ({fault})", REMEDY) from None
+        problem = f"no feature list of paths without spaces ({fault})"
+        raise InputError(path, problem, REMEDY) from None
     return {"embedding": np.stack([table[name].to_numpy() for name in columns], axis=1)}
 
 
@@ -130,7 +141,7 @@ def _numbers(path: Path, name: str, values: Any) -> np.ndarray:
     """As float32. Raise InputError that names the first row that is not finite."""
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or not values.ndim:
         raise InputError(path, "is no array of numbers", REMEDY, name)
-    with bounded(path, REMEDY):
+    with bounded(path, REMEDY), np.errstate(over="ignore"):
         values = np.require(values, np.float32, "W")
     is_finite = np.isfinite(values)
     if not is_finite.all():

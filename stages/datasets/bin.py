@@ -23,6 +23,7 @@ ORIGIN = (
     "put an InsightFace verification pack there (lfw.bin, agedb_30.bin, ..; they come with the "
     "training packs): github.com/deepinsight/insightface, recognition/_datasets_"
 )
+GIVES = ("pairs",)  # lists, and what is known of its images
 
 
 class Params(Section):

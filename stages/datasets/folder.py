@@ -17,6 +17,7 @@ from stages.datasets._files import SUFFIXES, read_image
 from stages.datasets._source import Record, Records, Source
 
 ORIGIN = "put a folder of people there, each a folder of JPEG or PNG images"
+GIVES = ("labels",)  # lists, and what is known of its images
 
 
 class Params(Section):

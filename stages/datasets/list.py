@@ -15,6 +15,7 @@ from stages.datasets._files import read_image, refuse_outside
 from stages.datasets._source import Record, Records, Source
 
 ORIGIN = "write a list there, a line `path 0 label 0` an image (github.com/IrvingMeng/MagFace)"
+GIVES = ("labels",)  # lists, and what is known of its images
 
 
 class Params(Section):

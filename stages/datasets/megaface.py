@@ -25,6 +25,7 @@ ORIGIN = (
     "put InsightFace's MegaFace test pack there (facescrub_lst, facescrub_images/, megaface_lst, "
     "megaface_images/): github.com/deepinsight/insightface, recognition/_evaluation_/megaface"
 )
+GIVES = ("distractors",)  # lists, and what is known of its images
 NOISE_ORIGIN = (
     "put facescrub_noises.txt and megaface_noises.txt of InsightFace's MegaFace test pack there "
     "(github.com/deepinsight/insightface, recognition/_evaluation_/megaface), or set "

@@ -21,6 +21,7 @@ ORIGIN = (
     "put an InsightFace training pack there (train.rec, train.idx, property): "
     "github.com/deepinsight/insightface, recognition/_datasets_"
 )
+GIVES = ("labels",)  # lists, and what is known of its images
 
 
 class Params(Section):

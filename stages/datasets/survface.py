@@ -20,6 +20,7 @@ from stages.datasets._source import Record, Records, Source
 
 TEST_SET = "Face_Identification_Test_Set"
 ORIGIN = "put QMUL-SurvFace there, with Face_Identification_Test_Set/: qmul-survface.github.io"
+GIVES = ("surveillance",)  # lists, and what is known of its images
 NO_SUBJECT = -1
 
 

@@ -21,6 +21,7 @@ from stages.datasets._source import Record, Records, Source
 
 TEST_SET = "Testing_Set"
 ORIGIN = "put TinyFace there, with Testing_Set/: qmul-tinyface.github.io"
+GIVES = ("lowres",)  # lists, and what is known of its images
 NO_SUBJECT = -1
 
 

@@ -6,12 +6,12 @@
         "{protocol: templates, descriptors: {mean: {detector: true}}}" both.npy
 
 The arguments are a format (a file of stages/datasets), where the set lies, a protocol with its
-options as in params.yaml, and the embeddings: float [n, d], or [2, n, d] with those of the mirror
-images. `descriptors` holds options of the descriptors mean and norm, as that section of params.yaml
-does; what is not given is as the descriptor's file says. Rows are the images in the vendor's order:
-of a .bin pack all images or the distinct ones, of IJB the lines of the list of landmarks; the
-images themselves are not needed for IJB. Settings of two resolutions, rules by the size of an
-image, and heads are the pipeline's.
+options as in params.yaml, and the embeddings in a file as docs/features.md describes, such as .npy
+of [n, d], or [2, n, d] with those of the mirror images. `descriptors` holds options of the
+descriptors mean and norm, as that section of params.yaml does; what is not given is as the
+descriptor's file says. Rows are the images in the vendor's order: of a .bin pack all images or the
+distinct ones, of IJB the lines of the list of landmarks; the images themselves are not needed for
+IJB. Settings of two resolutions, rules by the size of an image, and heads are the pipeline's.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from stages.core.errors import InputError
 from stages.core.files import sha256
 from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL, Index
 from stages.core.params import Section, choose, load, parse
+from stages.datasets._features import distinct_images, read_features
 from stages.datasets._source import Source
 from stages.descriptors import mean, norm
 from stages.descriptors._pooling import Templates
@@ -62,7 +63,9 @@ def evaluate(source: Source, root: Path, protocol: str, path: Path) -> dict[str,
 
     Raise InputError if the array does not fit the set, or the protocol is none.
     """
-    views = _rows_of(source, _read(path), path)
+    given = read_features(path)
+    views = [given[name] for name in ("embedding", "mirrored") if name in given]
+    views = _rows_of(source, views, path)
     module, options, pooling = _protocol(protocol, len(views) == 2)
     tables = Tables(root, source.tables, source.absent)
     index = _index(_labels(source))
@@ -86,21 +89,6 @@ def evaluate(source: Source, root: Path, protocol: str, path: Path) -> dict[str,
     return module.evaluate(rows, tables, index, options, Resampling())
 
 
-def _read(path: Path) -> np.ndarray:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as fault:
-        raise InputError(path, f"not a NumPy array ({fault})", "save it by numpy.save") from None
-    if array.ndim == 2:
-        array = array[None]
-    if array.ndim != 3 or len(array) > 2 or array.dtype.kind != "f":
-        problem = f"{array.dtype} of shape {array.shape}"
-        raise InputError(path, problem, "give float [n, d], or [2, n, d] with mirror images")
-    if not np.isfinite(array).all():
-        raise InputError(path, "holds values that are not finite", "embed these images anew")
-    return array.astype(np.float32, copy=False)
-
-
 def _origins(source: Source, path: Path, protocol: str) -> list[str]:
     """What the numbers rest on, a line each."""
     resampling = Resampling()
@@ -116,13 +104,14 @@ def _origins(source: Source, path: Path, protocol: str) -> list[str]:
     return [*lines, f"protocol: {protocol}", f"intervals: {drawn}"]
 
 
-def _rows_of(source: Source, array: np.ndarray, path: Path) -> np.ndarray:
-    """[views, records, d]: the images of the set, once each."""
-    count, given = len(source.records), array.shape[1]
+def _rows_of(source: Source, views: list[np.ndarray], path: Path) -> list[np.ndarray]:
+    """`views` [records, d] of the images of the set, once each."""
+    count, given = len(source.records), len(views[0])
     if given == count:
-        return array
+        return views
     if "pairs" in source.tables and given == 2 * len(source.tables["pairs"]["same"]):
-        return array[:, [int(record.name.split()[1]) for record in source.records]]
+        rows = distinct_images(record.name for record in source.records)
+        return [view[rows] for view in views]
     remedy = "one row an image, in the order of the vendor's list"
     raise InputError(path, f"{given} rows for {count} images", remedy)
 

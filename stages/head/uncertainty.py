@@ -29,7 +29,11 @@ def prepare_task(heads: Any, settings: Section, frozen: Frozen, name: str, seed:
     centres = directions(tensors["centres"], header["spheres"]).to(frozen.device)
     if len(centres) != frozen.images.classes:
         problem = f"has {len(centres)} centres for {frozen.images.classes} people"
-        raise InputError(path, problem, "choose the dataset that the trunk was trained on")
+        raise InputError(
+            path,
+            problem,
+            "choose the dataset that the trunk was trained on, or take the head out of `heads`",
+        )
     build = {"shape": frozen.shape, "embedding": frozen.embedding}
     head = heads.build(settings, **build).to(frozen.device).train()
     people = frozen.rows_of_people()

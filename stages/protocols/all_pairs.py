@@ -25,6 +25,8 @@ from stages.protocols._verification import verification
 
 MOST_IMAGES = 20_000  # 2e8 pairs: about 4 GB of scores and people
 
+NEEDS = ("labels", "templates")  # of an image set: this list
+
 
 class Params(Section):
     """

@@ -27,6 +27,8 @@ from stages.protocols._vectors import by_blocks, positions, unit
 AT_A_TIME = 1 << 14  # distractors
 TIE = 1e-6  # cosines nearer than this are equal: a product's last bits depend on its shape
 
+NEEDS = ("distractors",)  # of an image set: this list
+
 
 class Params(Section):
     """

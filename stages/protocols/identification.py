@@ -35,6 +35,8 @@ OPEN_SET_POINTS = 200
 REPLICATES_AT_A_TIME = 64
 PEOPLE = "people of the probes"
 
+NEEDS = ("galleries",)  # of an image set: this list
+
 
 class Params(Section):
     """

@@ -18,6 +18,8 @@ from stages.protocols._search import closed_set
 from stages.protocols._tables import Tables
 from stages.protocols._vectors import by_blocks, positions, unit
 
+NEEDS = ("lowres",)  # of an image set: this list
+
 
 class Params(Section):
     """

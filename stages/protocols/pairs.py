@@ -36,6 +36,8 @@ THRESHOLDS = np.arange(0, 4, 0.01)
 HARDEST = 10  # one in ten: enough pairs to tell whether people share them, near the errors
 PAIRS_A_BLOCK = 128  # temporaries that stay in the processor's cache
 
+NEEDS = ("pairs",)  # of an image set: this list
+
 
 class Params(Section):
     """
@@ -58,7 +60,7 @@ def evaluate(
 
     Pairs of which an image could not be aligned are left out and counted in `method`; the others
     stay in their fold. Rows of likelihood scores try every score of the list as a threshold. Raise
-    InputError if a fold is left empty.
+    InputError if a fold is left empty or with pairs of one kind.
     """
     pairs = tables["pairs"]
     left, right = (positions(index.record, pairs[side]) for side in ("first", "second"))
@@ -67,6 +69,11 @@ def evaluate(
     if len(np.unique(fold)) < params.folds:
         problem = f"{kept.sum()} of {len(kept)} pairs have both images, too few for the folds"
         raise tables.error("pairs", problem, remedy="align more of the images, or lower `folds`")
+    for number in range(params.folds):
+        if len(np.unique(same[fold == number])) < 2:
+            problem = f"fold {number + 1} of {params.folds} has pairs of one kind alone"
+            remedy = "set `folds` to the number of sets in the list, each of both kinds"
+            raise tables.error("pairs", problem, remedy=remedy)
     lost = f"; {np.sum(~kept)} of {len(kept)} pairs left out" if not kept.all() else ""
     items = Items(left[kept], right[kept], np.arange(len(index)))
     linked = linked_people(len(index), items.left[same], items.right[same])

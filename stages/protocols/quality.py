@@ -46,6 +46,8 @@ Discarder = Callable[[np.ndarray], tuple[dict[str, Measure], dict[str, np.ndarra
 MOST_IMAGES = 20_000  # whose pairs are all compared
 CELLS_AT_A_TIME = 1 << 22  # replicates x genuine pairs
 
+NEEDS = ()  # of an image set: pairs or labels, and without any it tells copies from originals
+
 
 class Params(Section):
     """

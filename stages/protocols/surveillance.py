@@ -27,6 +27,8 @@ FULL_SIZE = 112
 LIST_LENGTH = 20  # the hit must be among so many candidates
 GRID = 1000  # thresholds
 
+NEEDS = ("surveillance",)  # of an image set: this list
+
 
 class Params(Section):
     """

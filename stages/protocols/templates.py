@@ -24,6 +24,8 @@ from stages.protocols._tables import Tables
 from stages.protocols._vectors import pair_scores, positions, unit
 from stages.protocols._verification import verification
 
+NEEDS = ("template_pairs",)  # of an image set: this list
+
 
 class Params(Section):
     """

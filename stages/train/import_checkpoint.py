@@ -53,14 +53,16 @@ def main(
     parts = [part for part in (network, classes, head) if part]
     print("\n".join(line for part in parts for line in part.report))
     _print_unused([file, *shards], chosen, network, classes, head)
-    _print_summary(target, contract, network, classes)
+    _print_summary(target, contract, network, classes, head)
 
 
 def _target(name: str) -> Path:
     target = MODELS / name
     if not NAME.fullmatch(name) or name in OF_STAGES:
         raise InputError(
-            target, "is no name for a model", f"choose another than {', '.join(OF_STAGES)}"
+            target,
+            "is no name for a model",
+            f"take letters, digits, `.`, `_` and `-`, and none of {', '.join(OF_STAGES)}",
         )
     if target.exists():
         raise InputError(target, "exists", "give another --name, or remove it")
@@ -131,7 +133,11 @@ def _reason(name: str, system: System, network: Found, head: SetHead | None) -> 
 
 
 def _print_summary(
-    target: Path, contract: InputContract, network: Found, classes: Classes | None
+    target: Path,
+    contract: InputContract,
+    network: Found,
+    classes: Classes | None,
+    head: SetHead | None,
 ) -> None:
     described = network.family.describe(network.params)
     print(f"{target}: " + ", ".join(f"{key} {value}" for key, value in described.items()))
@@ -141,7 +147,11 @@ def _print_summary(
     else:
         print("no class centres: enough to extract; distill and head need them (--classifier)")
     family = f"-S backbone.name={described['name']}"
-    print(f"next: dvc add {target}; dvc exp run -S trunk={target.name} {family}")
+    heads = "-S 'heads=[coreset]'" if head else "-S 'heads=[]'"
+    print(
+        f"next: dvc add {target}; git add {target}.dvc {MODELS}/.gitignore; "
+        f"dvc exp run report -S trunk={target.name} {family} -S 'resolutions=[]' {heads}"
+    )
 
 
 if __name__ == "__main__":

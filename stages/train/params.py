@@ -23,4 +23,6 @@ class Params(Section):
     accumulate: int = Field(1, ge=1)  # parts of a batch, one after the other
     compile: bool = False  # torch.compile
     checkpoint_steps: int = Field(1000, ge=1)  # between two checkpoints within an epoch
-    initial: str | None = None  # model in models/ to start from
+    initial: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+    )  # model in models/ to start from

@@ -99,10 +99,30 @@ def spoil(params: dict, key: str, value: object) -> None:
         ("losses.magface.l_m", 0.9, r"losses\.magface: .*l_m must not be above u_m"),
         ("train.initial", "r100", r"train\.initial: models/r100 holds no model.*null"),
         ("seed", -1, r"seed: .*not -1"),
+        ("threads", "2", r"threads: .*valid integer, not '2'"),
+        ("threads", 2.0, r"threads: .*valid integer, not 2\.0"),
+        ("resolutions", [28.0], r"resolutions\.0: .*whole number, not 28\.0"),
+        ("test_sets", [], r"test_sets: .*at least 1 item"),
+        ("losses.magface.u_a", 1e300, r"losses\.magface\.u_a: .*not 1e\+300"),
+        ("train.mean", float("nan"), r"train\.mean: .*finite number"),
+        ("evaluate.likelihoods", ["coreset"], r"likelihoods: coreset has no likelihood score"),
+        ("datasets.orl.root", "", r"datasets\.orl\.root: .*at least 1 character"),
+        ("datasets.orl.root", "..", r"datasets\.orl\.root: this project lies in it"),
+        ("datasets.orl.root", "a\0b", r"datasets\.orl\.root: .*pattern"),
+        ("datasets.orl_pack.align", "landmarks", r"align: the format bin has none.*detect"),
+        ("datasets.orl_pack", {"format": "recordio", "root": "data/raw/orl/faces",
+                               "align": "none"}, r"orl_pack: it has the files of orl.*part: test"),
+        ("benchmarks.orl_pairs.protocol", "all_pairs", r"all_pairs needs labels or templates"),
+        ("trunk", "./train", r"trunk: .*pattern"),
+        ("train.initial", "./train", r"train\.initial: .*pattern"),
+        ("schedules.orl.milestones", [-3], r"schedules\.orl\.milestones\.0: .*greater than 0"),
+        ("losses", {"cosface": None}, r"losses\.arcface: no such section.*null"),
+        ("descriptors", {"mean": {}}, r"descriptors\.coreset: no such section"),
+        ("head", {"shared": {}, "scf": {}}, r"head\.coreset: no such section"),
         ("nonsense", 1, r"params\.yaml: nonsense: unknown key"),
         ("extract.resampler", "magic", r"extract\.resampler: .*not 'magic'"),
     ],
-)
+)  # fmt: skip
 def test_a_spoilt_key_is_named(params, key: str, value: object, said: str) -> None:
     spoil(params, key, value)
     with pytest.raises(InputError, match=said):
@@ -128,6 +148,15 @@ def test_an_imported_trunk_is_of_the_network_that_stages_depend_on(
     with pytest.raises(InputError, match=r"backbone\.name: r100 is of ir_se.*set it to ir_se"):
         validate(params)
     params["backbone"]["name"] = "ir_se"  # which has no depth 18, but none is built of it
+    params["resolutions"] = []
+    with pytest.raises(InputError, match=r"heads: .*without class centres.*'heads=\[coreset\]'"):
+        validate(params)
+    params["heads"] = ["coreset"]
+    params["resolutions"] = [28, 7]
+    with pytest.raises(InputError, match=r"resolutions: .* against them.*'resolutions=\[\]'"):
+        validate(params)
+    save_weights(tmp_path / "models/r100/classifier.safetensors", {}, {"classes": 9})
+    params["heads"] = ["scf", "coreset"]
     validate(params)
     assert "`dvc repro report` trains no other" in capsys.readouterr().err
     params["backbone"]["embedding"] = 127
@@ -173,7 +202,7 @@ def test_a_network_without_branches_wants_no_resolutions(params, tmp_path, monke
     plain = tmp_path / "plain.py"
     plain.write_text("from stages.core import params\ndef build(params): ...\n")
     assert _names(plain) == {"params", "build"}
-    monkeypatch.setattr("stages.check.validate._names", lambda file: {"build"})
+    monkeypatch.setattr("stages.check.validate._names", lambda file: {"build", "confidences"})
     with pytest.raises(InputError, match=r"resolutions: iresnet has no branches.*set it to \[\]"):
         validate(params)
     params["resolutions"] = []

@@ -104,6 +104,25 @@ def test_several_hosts_need_to_know_each_other(start) -> None:
     assert "toy: environment: MASTER_ADDR: is not set. Remedy" in err
 
 
+def test_a_host_has_a_number_below_theirs(start) -> None:
+    running = start("sum", NNODES="2", NODE_RANK="2", MASTER_ADDR="127.0.0.1")
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 1
+    assert "toy: environment: NODE_RANK: '2' is no host's number" in err
+
+
+def test_a_host_that_is_left_alone_says_so(start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    hosts = {"NNODES": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK_TIMEOUT": "3"}
+    running = start("sum", **hosts, NODE_RANK="0")
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 1
+    assert f"host 0 of 2 waits for the others at 127.0.0.1, port {port}" in err
+    assert "not all hosts came in time" in err
+    assert "Traceback" not in err
+
+
 def test_two_hosts(start) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = str(free.getsockname()[1])

@@ -78,6 +78,33 @@ def test_ijb_without_an_image(tmp_path: Path, capsys: pytest.CaptureFixture) -> 
     assert "| embeddings |" not in both
 
 
+def test_every_kind_of_file(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """What `features` of params.yaml takes, the command takes, and both give the same."""
+    path, vectors, _ = pack(tmp_path)
+    mirrored = np.roll(vectors, 1, axis=1)
+    np.save(tmp_path / "e.npy", np.stack([vectors, mirrored]))
+    np.savez(tmp_path / "e.npz", embedding=vectors, mirrored=mirrored)
+    np.save(tmp_path / "one.npy", vectors)
+    np.savetxt(tmp_path / "one.list", vectors, "%.9g")
+    lines = (tmp_path / "one.list").read_text().splitlines()
+    (tmp_path / "one.list").write_text("".join(f"p/{k} {x}\n" for k, x in enumerate(lines)))
+    found = {}
+    for name in ("e.npy", "e.npz", "one.npy", "one.list"):
+        main("bin", str(path), "{protocol: pairs, folds: 5}", str(tmp_path / name))
+        found[name] = value(capsys.readouterr().out, "embeddings", "accuracy")
+    assert found["e.npy"] == found["e.npz"]
+    assert found["one.npy"] == found["one.list"]
+    with pytest.raises(InputError, match="gone.npy: file not found"):
+        main("bin", str(path), "pairs", str(tmp_path / "gone.npy"))
+    np.savez(tmp_path / "archive.npz", embedding=vectors)
+    (tmp_path / "archive.npz").rename(tmp_path / "archive.npy")
+    with pytest.raises(InputError, match="name it .npz"):
+        main("bin", str(path), "pairs", str(tmp_path / "archive.npy"))
+    np.save(tmp_path / "large.npy", np.full((80, 2), 1e300))
+    with pytest.raises(InputError, match=r"row 0 .* not finite"):
+        main("bin", str(path), "pairs", str(tmp_path / "large.npy"))
+
+
 @pytest.mark.parametrize(
     ("array", "protocol", "message"),
     [
@@ -159,7 +186,7 @@ def test_the_command(tmp_path: Path) -> None:
         [sys.executable, "-m", *command], capture_output=True, text=True, check=False
     )
     assert run.returncode == 1
-    assert "e.npy: not a NumPy array" in run.stderr
+    assert "e.npy: no array of numbers" in run.stderr
     assert run.stderr.count("\n") == 1
 
 

@@ -14,6 +14,21 @@ from stages.protocols._rows import Likelihood
 from tests.protocols import made
 
 
+def test_a_fold_of_one_kind_is_refused() -> None:
+    """A list of sets of other sizes than the folds: accuracy would fall below chance."""
+    random = np.random.default_rng(0)
+    same = np.repeat([True, False, True, False], 10)
+    embedding = random.normal(size=(80, 4)).astype(np.float32)
+    rows = made.rows({"trunk/embedding": embedding}, settings={"112&112": ("trunk", "trunk")})
+    listed = {"first": np.arange(0, 80, 2), "second": np.arange(1, 80, 2), "same": same}
+    tables = made.tables(pairs=listed)
+    params = pairs.Params(flip=False, folds=4)
+    with pytest.raises(InputError, match=r"fold 1 of 4 has pairs of one kind.*set `folds`"):
+        pairs.evaluate(rows, tables, made.index(80), params, made.RESAMPLING)
+    params = pairs.Params(flip=False, folds=2)
+    assert pairs.evaluate(rows, tables, made.index(80), params, made.RESAMPLING)
+
+
 def plainly(first, second, same, folds: int = 10, centre: bool = False, angle: bool = False):
     """Accuracy and threshold of each fold, one threshold and one pair at a time."""
     parts = np.array_split(np.arange(len(same)), folds)
