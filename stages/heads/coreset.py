@@ -250,8 +250,3 @@ def encode_norm(norm: Tensor, dimensions: int) -> Tensor:
 def build(params: Params, shape: Any, embedding: int) -> Coreset:
     """The network on sets of embeddings of `embedding` dimensions; it ignores `shape`."""
     return Coreset(embedding, params)
-
-
-def from_published(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of a published checkpoint's aggregation module that take part; DEAD ones do not."""
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(DEAD)}

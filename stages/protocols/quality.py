@@ -157,7 +157,7 @@ def _discarder(
         vectors = unit(read(full, "embedding"))
         scores = np.einsum("ij,ij->i", vectors[pairs.left], vectors[pairs.right])
         if params.curve == "magface":
-            return partial(_magface, scores, pairs, params, resampling)
+            return partial(_magface, scores, pairs, resampling)
         trials = _listed(scores, pairs, params.fmr)
     elif params.curve == "iso" and _make_both_kinds(people) and len(images) <= MOST_IMAGES:
         trials = _all_pairs(unit(read(full, "embedding")[images]), images, people, params.fmr)
@@ -319,7 +319,6 @@ def _discarding(
 def _magface(
     scores: np.ndarray,
     pairs: Pairs,
-    params: Params,
     resampling: Resampling,
     confidence: np.ndarray,
 ) -> tuple[dict[str, Measure], dict[str, np.ndarray]]:

@@ -11,7 +11,6 @@ import re
 import shlex
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from stages.core.entry import start
@@ -59,11 +58,11 @@ class Command:
 
 
 @cache
-def read_commands(path: Path = COMMANDS) -> dict[str, Any]:
+def read_commands() -> dict[str, Any]:
     """The overrides of methods, backbones and training sets, and the systems' own scripts."""
     import yaml
 
-    return yaml.safe_load(path.read_text())
+    return yaml.safe_load(COMMANDS.read_text())
 
 
 def commands() -> tuple[list[Command], dict[int, str]]:

@@ -56,11 +56,11 @@ def read_published(path: Path = TABLE) -> pd.DataFrame:
 
 
 @cache
-def read_sources(path: Path = SOURCES) -> dict[str, Any]:
+def read_sources() -> dict[str, Any]:
     """Papers, protocols and data sets in words: `papers`, `tables`, `protocols`, `benchmarks`."""
     import yaml
 
-    return yaml.safe_load(path.read_text())
+    return yaml.safe_load(SOURCES.read_text())
 
 
 def needs(published: pd.DataFrame, measured: set[str]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from stages.report.page import Report, beside_published, comparisons, few, means
+from stages.report.page import Report, beside_published, comparisons, few, means, percent
 from stages.report.provenance import measured_from
 from stages.report.replicates import UNPAIRED, Difference
 
@@ -97,10 +97,6 @@ def _text(cell: Any) -> str:
 
 def points(value: float) -> str:
     return f"{100 * value:+.2f}"
-
-
-def percent(value: float) -> str:
-    return f"{100 * value:.2f}"
 
 
 def markdown(made: list[Table]) -> str:

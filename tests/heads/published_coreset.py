@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 
@@ -47,9 +49,14 @@ def published_weights(dimensions: int) -> dict[str, torch.Tensor]:
     return tensors
 
 
+def live(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Tensors of a published aggregation module that take part."""
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(coreset.DEAD)}
+
+
 def published_network(dimensions: int, points: int) -> coreset.Coreset:
     """In eval mode."""
     params = coreset.Params(**RECIPE, points=points)
     network = coreset.build(params, None, dimensions)
-    network.load_state_dict(coreset.from_published(published_weights(dimensions)))
+    network.load_state_dict(live(published_weights(dimensions)))
     return network.eval()

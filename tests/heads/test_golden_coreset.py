@@ -10,7 +10,13 @@ import torch
 from stages.heads import coreset
 from stages.heads._selection import farthest_points
 from tests.goldens import golden
-from tests.heads.published_coreset import NAMES, published_network, published_weights, shape_of
+from tests.heads.published_coreset import (
+    NAMES,
+    live,
+    published_network,
+    published_weights,
+    shape_of,
+)
 
 DESCRIPTOR_ATOL = 1e-5
 
@@ -76,16 +82,15 @@ def test_names_of_published_checkpoints(file):
     dimensions = listed["ur_center"][0]
     assert list(listed) == NAMES
     assert listed == {name: shape_of(name, dimensions) for name in NAMES}
-    live = coreset.from_published({name: torch.empty(shape) for name, shape in listed.items()})
+    published = live({name: torch.empty(shape) for name, shape in listed.items()})
     ours = published_network(dimensions, points=3).state_dict()
-    assert {n: t.shape for n, t in live.items()} == {n: t.shape for n, t in ours.items()}
+    assert {n: t.shape for n, t in published.items()} == {n: t.shape for n, t in ours.items()}
 
 
 @golden("coreset/params_without_grad*.json")
 def test_dead_parameters(file):
     dead = json.loads(file.read_text())["no_grad_params"]
-    live = coreset.from_published(published_weights(16))
-    assert sorted(set(NAMES) - live.keys()) == sorted(dead)
+    assert sorted(set(NAMES) - live(published_weights(16)).keys()) == sorted(dead)
 
 
 @golden("coreset/weights_*.npz")
