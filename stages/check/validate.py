@@ -271,7 +271,7 @@ def _validate_sets(top: Top) -> None:
         )
     for name, entry in top.datasets.items():
         key, common = f"datasets.{name}", parse(ImageSet, entry, f"datasets.{name}")
-        _chosen("datasets", common.format, common.options, f"{key}.format", key)
+        _entry("datasets", common.format, common.options, f"{key}.format", ImageSet)
         gives = _constant(choose("datasets", common.format, key), "GIVES")
         if common.align == "landmarks" and "landmarks" not in gives:
             problem = f"the format {common.format} has none"
@@ -352,7 +352,8 @@ def _validate_benchmarks(top: Top) -> None:
             problem = f"{common.dataset!r} is none of {', '.join(top.test_sets)}"
             remedy = f"choose one of `test_sets`, or leave it out: -S '~{key}'"
             raise _wrong(f"{key}.dataset", problem, remedy)
-        _chosen("protocols", common.protocol, _options(Benchmark, entry), f"{key}.protocol", key)
+        options = _options(Benchmark, entry)
+        _entry("protocols", common.protocol, options, f"{key}.protocol", Benchmark)
         kind = top.datasets[common.dataset]["format"]
         needs = _constant(choose("protocols", common.protocol, key), "NEEDS")
         if needs and not {*needs} & {*_constant(choose("datasets", kind, key), "GIVES")}:
@@ -371,6 +372,19 @@ def _options(model: type[Section], entry: Settings) -> Settings:
 def _chosen(library: str, name: str, settings: Settings | None, key: str, section: str) -> Section:
     """The typed settings of a library's choice; `key` names the choice, `section` the settings."""
     return parse(declared_params(choose(library, name, key)), settings or {}, section)
+
+
+def _entry(library: str, name: str, options: Settings, key: str, common: type[Section]) -> Section:
+    """As `_chosen`, for `options` that stand beside the keys that every entry has."""
+    section = key.rpartition(".")[0]
+    own = declared_params(choose(library, name, key)).model_fields
+    for option in options:
+        if option not in own:
+            keys = ", ".join([*common.model_fields, *own])
+            raise _wrong(
+                f"{section}.{option}", "unknown key", f"remove it; the keys here are {keys}"
+            )
+    return _chosen(library, name, options, key, section)
 
 
 def _named(name: str, known: Iterable[str], key: str, where: str) -> None:
