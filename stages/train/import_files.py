@@ -121,7 +121,8 @@ def _explained(fault: str) -> tuple[str, str]:
             "(torch.save(model.state_dict(), FILE))",
         )
     first = fault.strip().splitlines()[0] if fault.strip() else "no reason given"
-    return f"not a whole file of torch.save ({first})", AGAIN
+    reason = "" if "weights_only" in first else f" ({first})"  # torch's advice is to run the file
+    return f"not a whole file of torch.save{reason}", AGAIN
 
 
 def _flatten(node: Mapping[Any, Any], prefix: str = "", depth: int = 1) -> Iterator:

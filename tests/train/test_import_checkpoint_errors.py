@@ -74,7 +74,7 @@ def test_damaged_files_give_the_one_error(tmp_path, weights):
     damaged = tmp_path / "damaged.pth"
     for kept in (0, 1, 100, len(data) // 2, len(data) - 1):
         damaged.write_bytes(data[:kept])
-        with pytest.raises(InputError, match="not a whole file of torch.save"):
+        with pytest.raises(InputError, match="not a whole file of torch.save(?!.*weights_only)"):
             read_checkpoint(damaged)
     for _ in range(60):
         bytes_ = bytearray(data)
