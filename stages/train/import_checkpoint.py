@@ -7,6 +7,7 @@ it comes from, each one that the files hold besides with why it is not used.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from stages.core.contract import InputContract
@@ -54,6 +55,8 @@ def main(
     print("\n".join(line for part in parts for line in part.report))
     _print_unused([file, *shards], chosen, network, classes, head)
     _print_summary(target, contract, network, classes, head)
+    if doubt := _doubt(network):
+        print(f"{file.path}: {doubt}: see that --as {system} is right", file=sys.stderr)
 
 
 def _target(name: str) -> Path:
@@ -130,6 +133,19 @@ def _reason(name: str, system: System, network: Found, head: SetHead | None) -> 
     if name.endswith(system.dead) or (head and name in head.dead):
         return "never used by its own code either"
     return "no part of network or classifier"
+
+
+def _doubt(network: Found) -> str | None:
+    """What speaks for another system whose networks have the same tensors."""
+    gamma = network.network.state_dict().get("features.weight")
+    if gamma is None:
+        return None
+    fixed, magface = bool((gamma == 1).all()), network.params.flavour == "magface"
+    if fixed and magface:
+        return "the last BatchNorm's gamma is 1 throughout, as InsightFace leaves it"
+    if not fixed and not magface:
+        return "the last BatchNorm's gamma was trained, as MagFace does"
+    return None
 
 
 def _print_summary(

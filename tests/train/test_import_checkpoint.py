@@ -81,6 +81,22 @@ def test_magface_of_one_process(tmp_path):
     assert header["contract"]["training_data"].startswith("imported: 00025.pth, sha256 ")
 
 
+@pytest.mark.parametrize(("system", "is_fixed"), [("magface", True), ("insightface", False)])
+def test_another_system_s_gamma_is_doubted(tmp_path, capsys, system: str, is_fixed: bool) -> None:
+    """InsightFace leaves the last gamma at 1, MagFace trains it; what they are fed differs."""
+    made = network("iresnet", depth=18, flavour=system)
+    for name, gamma in (("doubtful", is_fixed), ("sure", not is_fixed)):
+        torch.nn.init.ones_(made.features.weight)
+        if not gamma:
+            torch.nn.init.uniform_(made.features.weight)
+        file = save(tmp_path / f"{name}.pth", published(made))
+        import_checkpoint.main(file, system, [], name=name)
+    said = capsys.readouterr().err
+    assert f"doubtful.pth: the last BatchNorm's gamma {'is 1' if is_fixed else 'was'}" in said
+    assert f"see that --as {system} is right" in said
+    assert "sure.pth" not in said
+
+
 def test_magface_of_ranks(tmp_path):
     made = network("iresnet", depth=18, flavour="magface")
     state = published(made, "features.module.") | {"fc.weight": centres()}
