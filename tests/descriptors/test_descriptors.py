@@ -76,25 +76,30 @@ def test_mean_and_norm_are_weighted_sums(table, features, flip, detector, media)
         )
 
 
-def test_mean_of_unit_media(table, features) -> None:
+@pytest.mark.parametrize("detector", [True, False])
+def test_mean_of_unit_media(table, features, detector) -> None:
     embedding, mirrored, own, k = features
     _, rows = mean.describe(
-        embedding, mirrored, templates_of(table), own, k, mean.Params(unit="media")
-    )
-    vectors = embedding + mirrored
+        embedding, mirrored, templates_of(table), own, k,
+        mean.Params(unit="media", detector=detector),
+    )  # fmt: skip
+    vectors = (embedding + mirrored)[table["record"]]
+    vectors *= table["score"][:, None] if detector else 1
     for row, one in zip(rows, [3, 5, 8, 17, 900], strict=True):
         mine = table["template"] == one
         media = [
-            vectors[table["record"][mine & (table["media"] == m)]].mean(axis=0)
+            vectors[mine & (table["media"] == m)].mean(axis=0)
             for m in set(table["media"][mine].tolist())
         ]
         np.testing.assert_allclose(row, unit(np.array(media)).sum(axis=0), rtol=1e-5, atol=1e-6)
 
 
-def test_kappa_is_equation_14(table, features) -> None:
+@pytest.mark.parametrize("flip", [True, False])
+def test_kappa_is_equation_14(table, features, flip) -> None:
     embedding, mirrored, own, k = features
-    _, rows = kappa.describe(embedding, mirrored, templates_of(table), own, k, kappa.Params())
-    directions = unit(embedding + mirrored)
+    params = kappa.Params(flip=flip)
+    _, rows = kappa.describe(embedding, mirrored, templates_of(table), own, k, params)
+    directions = unit(embedding + mirrored if flip else embedding)
     for row, one in zip(rows, [3, 5, 8, 17, 900], strict=True):
         images = table["record"][table["template"] == one]
         expected = np.average(directions[images], axis=0, weights=k[images])
@@ -143,6 +148,32 @@ def test_images_that_align_left_out(table, features) -> None:
     np.testing.assert_allclose(rows[[0, 1, 2, 4]], expected, rtol=2e-5, atol=1e-5)
 
 
+def test_images_in_another_order_than_listed() -> None:
+    """As many; the first of the features is the last of the list."""
+    table = {"record": np.arange(3), "template": np.array([4, 5, 6]),
+             "media": np.zeros(3, int), "score": np.ones(3)}  # fmt: skip
+    templates = Templates.of(table, np.array([2, 0, 1]))
+    assert templates.image.tolist() == [1, 2, 0]
+
+
+def test_an_image_without_direction_counts_for_nothing() -> None:
+    table = {"record": np.arange(2), "template": np.array([4, 4]), "media": np.zeros(2, int),
+             "score": np.ones(2)}  # fmt: skip
+    vectors = np.array([[0, 0], [3, 4]], np.float32)
+    options = vectors, None, Templates.of(table, np.arange(2)), None, np.ones(2)
+    assert mean.describe(*options, mean.Params())[1] == pytest.approx(np.array([[0.3, 0.4]]))
+    assert kappa.describe(*options, kappa.Params())[1] == pytest.approx(np.array([[0.3, 0.4]]))
+
+
+def test_the_last_templates_may_have_no_images() -> None:
+    """Their rows are zeros, not what the memory held before."""
+    vectors, two = np.ones((2, 4), np.float32), np.ones(2)
+    for _ in range(20):
+        np.full((3, 4), 7, np.float32)
+        rows = weighted_sums(vectors, np.array([0, 1]), np.array([0, 0]), two, 3)
+        assert rows.tolist() == [[2] * 4, [0] * 4, [0] * 4]
+
+
 def test_read_only_memory_maps(table, features, tmp_path, recwarn) -> None:
     np.save(tmp_path / "e.npy", features[0])
     mapped = np.load(tmp_path / "e.npy", mmap_mode="r")
@@ -154,19 +185,22 @@ def test_read_only_memory_maps(table, features, tmp_path, recwarn) -> None:
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("flip", [True, False])
 @pytest.mark.parametrize("width", [1, 8])
-def test_precision_is_the_mean_of_a_product_of_gaussians(table, features, random, width) -> None:
+def test_precision_is_the_mean_of_a_product_of_gaussians(
+    table, features, random, width, flip
+) -> None:
     embedding, mirrored, own, _ = features
     sigma2 = random.uniform(0.01, 1, (40, width)).astype(np.float32)
     options = (embedding, mirrored, templates_of(table))
-    _, rows = precision.describe(*options, own, sigma2, precision.Params())
+    _, rows = precision.describe(*options, own, sigma2, precision.Params(flip=flip))
     fused = {
         independent: precision.confidence(
             *options, sigma2, precision.Params(independent=independent)
         )[1]
         for independent in (True, False)
     }
-    directions = unit(embedding + mirrored)
+    directions = unit(embedding + mirrored if flip else embedding)
     for k, one in enumerate([3, 5, 8, 17, 900]):
         images = table["record"][table["template"] == one]
         weight = np.broadcast_to(1 / sigma2[images], (len(images), 8))
@@ -176,13 +210,14 @@ def test_precision_is_the_mean_of_a_product_of_gaussians(table, features, random
         np.testing.assert_allclose(fused[False][k], sigma2[images].min(axis=0))
 
 
-def test_confidence_of_a_template(table, features) -> None:
+@pytest.mark.parametrize("flip", [True, False])
+def test_confidence_of_a_template(table, features, flip) -> None:
     """A product of densities adds up kappa mu; frames that repeat each other do not."""
     embedding, mirrored, _, k = features
     options = (embedding, mirrored, templates_of(table), k)
-    _, product = kappa.confidence(*options, kappa.Params(independent=True))
-    _, surest = kappa.confidence(*options, kappa.Params())
-    directions = unit(embedding + mirrored)
+    _, product = kappa.confidence(*options, kappa.Params(independent=True, flip=flip))
+    _, surest = kappa.confidence(*options, kappa.Params(flip=flip))
+    directions = unit(embedding + mirrored if flip else embedding)
     for row, one in enumerate([3, 5, 8, 17, 900]):
         images = table["record"][table["template"] == one]
         expected = np.linalg.norm(k[images] @ directions[images])

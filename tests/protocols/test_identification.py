@@ -7,6 +7,7 @@ import pytest
 
 from stages.core.errors import InputError
 from stages.protocols import identification
+from stages.protocols._search import Search
 from stages.protocols.identification import OpenSet
 from tests.protocols import made
 
@@ -123,6 +124,51 @@ def test_rules_for_the_threshold_by_hand() -> None:
     for rule, accepted in (("at_most", 3), ("truncated", 2), ("rounded", 4)):
         assert OpenSet(own, person[:5], own, alarms, person, rule).tpir(0.16) == accepted / 5
         assert OpenSet(own, person[:5], own, alarms, person, rule).tpir(0.01) == 1 / 5
+
+
+def test_searches_from_the_highest_score_on() -> None:
+    """Each with its person; at FPIR 1 all at rank 1 are accepted, whatever they score."""
+    found = Search(
+        own=np.array([0.2, -np.inf, 0.5, -np.inf, 0.9]), rank=np.array([1, 0, 2, 0, 1]),
+        other=np.array([0.1, 0.3, 0.6, 0.7, 0.1]), highest=np.empty(0),
+    )  # fmt: skip
+    mate, person = np.array([0, -1, 1, -1, 2]), np.array([10, 11, 12, 13, 14])
+    one = OpenSet.of(found, mate, person)
+    assert one.own.tolist() == [0.9, 0.2, -np.inf]
+    assert (one.own_person.tolist(), one.score.tolist()) == ([14, 10, 12], [0.9, 0.2, 0.5])
+    assert (one.alarms.tolist(), one.alarm_person.tolist()) == ([0.7, 0.3], [13, 11])
+    assert [one.tpir(x) for x in (0.4, 0.5, 1.0)] == [1 / 3, 1 / 3, 2 / 3]
+
+
+def test_galleries_count_alike_however_many_probes_they_have() -> None:
+    """G1's one probe is found, none of G2's three: a half. The smaller one bounds the targets."""
+    vectors = np.array([[1, 0, 0], [0, 1, 0], [0, -1, 0],  # enrolled: 7 in G1, 8 and 9 in G2
+                        [1, 0, 0], *[[0, 0, 1]] * 3, [1, 1, 0]], np.float32)  # fmt: skip
+    listed = made.tables(
+        templates={"template": np.arange(8)},
+        galleries={"gallery": np.array(["G1", "G2", "G2"], object), "template": np.arange(3),
+                   "subject": np.array([7, 8, 9])},
+        probes={"template": np.arange(3, 8), "subject": np.array([7, 8, 8, 8, 99])},
+    )  # fmt: skip
+    rows = made.rows({"trunk/descriptor_mean": vectors})
+    measures = evaluated(rows, listed, fpir=[0.25, 0.5], ranks=[1])["112&112"].measures
+    assert set(measures) == {"tpir@fpir=0.5"}  # two false alarms are possible in G2, four in G1
+    measure = measures["tpir@fpir=0.5"]
+    assert measure.value == 0.5
+    assert set(measure.samples[np.isfinite(measure.samples)]) == {0.5}
+
+
+def test_a_mate_that_scores_as_the_merged_threshold_is_refused() -> None:
+    """Two entries and both probes are alike: each wrong score equals each right one."""
+    rows, listed, *_ = templated(np.random.default_rng(0), people=2, searches=1)
+    rows = made.rows({"trunk/descriptor_mean": np.eye(4, dtype=np.float32)[[0, 0, 0, 0]]})
+    found = evaluated(rows, listed, definition="merged", fpir=[0.5])["112&112"].measures
+    assert found["tpir@fpir=0.5"].value == 0
+
+
+def test_the_number_of_alarms_is_rounded_up_past_the_error_of_the_product() -> None:
+    found = [identification._alarms(100, x) for x in (0.07, 0.071, 0.29)]
+    assert found == [7, 8, 29]
 
 
 def test_open_set_curve_holds_the_quoted_points_and_rises() -> None:

@@ -9,6 +9,7 @@ from stages.core.errors import InputError
 from stages.protocols import _vectors, lowres
 from tests.protocols import made
 
+SETTINGS = {"112&112": ("trunk", "trunk"), "112&7": ("trunk", "branch_7")}
 ROLES = np.repeat(["gallery", "probe", "distractor"], [14, 12, 40])
 
 
@@ -17,7 +18,8 @@ def surveyed(random: np.random.Generator):
     gallery, probes = np.append(np.repeat(np.arange(6), 2), [0, 3]), np.repeat(np.arange(6), 2)
     person = np.concatenate([gallery, probes, np.arange(6, 46)])
     arrays = {
-        f"trunk/{name}": made.faces(np.random.default_rng(k), person, 1.6)
+        f"{model}/{name}": made.faces(np.random.default_rng(k), person, noise)
+        for model, noise in (("trunk", 1.6), ("branch_7", 1.8))
         for k, name in enumerate(("embedding", "mirrored"))
     }
     subject = np.where(ROLES == "distractor", -1, person + 100)
@@ -29,7 +31,8 @@ def surveyed(random: np.random.Generator):
 def evaluated(arrays, listed, index=None, **options):
     index = made.index(len(ROLES)) if index is None else index
     params = lowres.Params(**options)
-    return lowres.evaluate(made.rows(arrays), listed, index, params, made.RESAMPLING)["112&112"]
+    rows = made.rows(arrays, settings=SETTINGS)
+    return lowres.evaluate(rows, listed, index, params, made.RESAMPLING)
 
 
 def plain_rank(line: np.ndarray, own: np.ndarray) -> int:
@@ -37,16 +40,21 @@ def plain_rank(line: np.ndarray, own: np.ndarray) -> int:
     return 1 + int(np.argmax(own[np.argsort(-line)]))
 
 
+@pytest.mark.parametrize("row", SETTINGS)
 @pytest.mark.parametrize("flip", [True, False])
-def test_any_mate_within_the_rank_is_a_hit(flip: bool, monkeypatch) -> None:
+def test_any_mate_within_the_rank_is_a_hit(flip: bool, row: str, monkeypatch) -> None:
+    """The gallery is seen at r1, the probes at r2."""
     monkeypatch.setattr(_vectors, "SEARCH_CELLS", 100)
     monkeypatch.setattr(_vectors, "FEWEST_ROWS", 1)
     arrays, listed, subject = surveyed(np.random.default_rng(0))
-    vectors = arrays["trunk/embedding"] + (arrays["trunk/mirrored"] if flip else 0)
-    table = made.cosines(vectors[ROLES == "probe"], vectors[ROLES != "probe"])
+    gallery, probes = (
+        arrays[f"{model}/embedding"] + (arrays[f"{model}/mirrored"] if flip else 0)
+        for model in SETTINGS[row]
+    )
+    table = made.cosines(probes[ROLES == "probe"], gallery[ROLES != "probe"])
     people, entries = subject[ROLES == "probe"], subject[ROLES != "probe"]
     ranks = [plain_rank(line, entries == p) for line, p in zip(table, people, strict=True)]
-    found = evaluated(arrays, listed, flip=flip)
+    found = evaluated(arrays, listed, flip=flip)[row]
     for k in (1, 5, 20):
         assert found.measures[f"rank{k}"].value == np.mean(np.array(ranks) <= k)
     assert max(ranks) > 5
@@ -66,7 +74,7 @@ def test_a_probe_that_is_lost_is_not_found() -> None:
     kept = np.delete(np.arange(len(ROLES)), 15)  # a probe
     index = made.index(len(kept), record=kept)
     arrays = {name: values[kept] for name, values in arrays.items()}
-    found = evaluated(arrays, listed, index, ranks=[5, 53])
+    found = evaluated(arrays, listed, index, ranks=[5, 53])["112&112"]
     assert found.measures["rank53"].value == 11 / 12
     assert found.measures["rank53"].count == 12
     assert "1 probes lost" in found.measures["rank5"].method

@@ -116,6 +116,22 @@ def test_rows_follow_the_record_and_add_the_mirror_image(pack) -> None:
     assert {"roc", "det", "scores", "hardest"} < set(result["112&112"].curves)
 
 
+def test_the_first_side_is_seen_at_r1_the_second_at_r2(pack) -> None:
+    first, second, same = pack
+    rows, listed, index = as_set(*pack)
+    noise = np.random.default_rng(1).normal(size=(406, 16)).astype(np.float32)
+    arrays = {"trunk": np.concatenate([first, second])}
+    arrays["branch_7"] = arrays["trunk"] + noise
+    rows = made.rows({f"{model}/embedding": values for model, values in arrays.items()},
+                     settings={"112&7": ("trunk", "branch_7")})  # fmt: skip
+    found = pairs.evaluate(rows, listed, index, pairs.Params(flip=False), made.RESAMPLING)["112&7"]
+    right = arrays["branch_7"][203:]
+    expected = np.mean(plainly(first.astype(float), right.astype(float), same)[0])
+    assert found.measures["accuracy"].value == pytest.approx(expected)
+    hardest = np.sort(np.diag(made.cosines(first, right))[same])[:6]
+    np.testing.assert_allclose(found.curves["hardest"]["score"][:6], hardest, atol=1e-6)
+
+
 def test_pairs_without_an_image_are_left_out_and_counted(pack) -> None:
     """The rest stay in the folds of the whole list."""
     first, second, same = pack
@@ -129,6 +145,8 @@ def test_pairs_without_an_image_are_left_out_and_counted(pack) -> None:
     assert accuracy.value == np.mean(pairs.folds_accuracy(distance, same[kept], fold)[0])
     assert accuracy.count == 200
     assert "3 of 203 pairs left out" in accuracy.method
+    whole = pairs.evaluate(*as_set(*pack), pairs.Params(), made.RESAMPLING)["112&112"]
+    assert accuracy.drawn.key != whole.measures["accuracy"].drawn.key  # folds of other pairs
 
 
 def test_an_empty_fold_is_an_error(pack) -> None:
@@ -151,6 +169,40 @@ def test_effective_pairs_between_people_and_pairs() -> None:
     assert pairs.effective_pairs(own[None], same, fold, alone, alone) == pytest.approx(400)
     every = np.ones(400, bool)
     assert pairs.effective_pairs(own[None], every, fold, left, alone) == pytest.approx(40)
+
+
+@pytest.mark.parametrize("genuine", [True, False])
+def test_effective_pairs_by_the_hardest_tenth_of_each_fold(genuine: bool) -> None:
+    """All ten hard pairs are one person's: ten people. The easy ones are of ten people."""
+    person, turn = np.repeat(np.arange(10), 10), np.tile(np.arange(10), 10)
+    ease = 1.0 * turn
+    hard = np.where(person == 0, -1, ease)
+    sign = -1 if genuine else 1  # genuine pairs are hard where the distance is large
+    same, alone = np.full(100, genuine), np.arange(100)
+    found = pairs.effective_pairs(sign * hard[None], same, turn, person, alone)
+    assert found == pytest.approx(10)
+    of_folds = np.where(turn == np.arange(10)[:, None], hard, ease)  # seen where a fold is tested
+    found = pairs.effective_pairs(sign * of_folds, same, turn, person, alone)
+    assert found == pytest.approx(10)
+
+
+@pytest.mark.parametrize("sides", [("first", "second"), ("second", "first")])
+def test_the_interval_rests_on_the_fewer_people_of_either_side(sides) -> None:
+    """20 genuine pairs of as many people, worth 20; 20 impostor pairs with one image, worth one."""
+    one, other = np.tile(np.arange(1, 21), 2), np.append(np.arange(21, 41), np.zeros(20, int))
+    order = np.arange(40).reshape(2, 20).T.reshape(-1)  # both kinds in turn
+    vectors = np.eye(21, dtype=np.float32)[[0, *range(1, 21), *range(1, 21)]]
+    columns = dict(zip(sides, (one[order], other[order]), strict=True))
+    listed = made.tables(pairs=columns | {"same": order < 20})
+    rows, params = made.rows({"trunk/embedding": vectors}), pairs.Params(flip=False, folds=2)
+    results = pairs.evaluate(rows, listed, made.index(41), params, made.RESAMPLING)
+    effective = 1 / (0.5**2 / 20 + 0.5**2 / 1)
+    measured = results["112&112"].measures["accuracy"]
+    assert (measured.value, measured.low) == (1, pytest.approx(wilson(effective, effective)[0]))
+
+
+def test_the_cosine_with_a_vector_of_zeros_is_zero() -> None:
+    assert pairs.cosine(np.zeros((1, 2)), np.ones((1, 2))).tolist() == [0]
 
 
 def test_fewer_than_ten_errors_a_fold_take_the_smaller_effective_count() -> None:
@@ -201,3 +253,16 @@ def test_a_likelihood_s_threshold_is_any_score_of_the_list(pack) -> None:
     assert measured.value == pytest.approx(np.mean(expected), abs=0.02)
     assert measured.value > 0.6
     assert "scores" not in result["likelihood head"].curves
+
+
+def test_a_likelihood_s_threshold_may_accept_all_pairs() -> None:
+    """In each fold the highest score is an impostor's: three of four are right at best."""
+    same = np.array([False, True, True, True] * 2)
+    values = np.array([4, 3, 2, 1] * 2, np.float32)
+    likelihood = Likelihood("trunk", "kappa", "kappa", lambda mu, kappa: lambda i, j: values)
+    arrays = {"trunk/embedding": np.eye(16, dtype=np.float32), "trunk/kappa": np.ones(16)}
+    rows = made.rows(arrays, settings={}, likelihoods={"likelihood head": likelihood})
+    listed = made.tables(pairs={"first": np.arange(8), "second": np.arange(8, 16), "same": same})
+    params = pairs.Params(flip=False, folds=2)
+    results = pairs.evaluate(rows, listed, made.index(16), params, made.RESAMPLING)
+    assert results["likelihood head"].measures["accuracy"].value == 0.75

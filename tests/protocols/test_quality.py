@@ -21,7 +21,10 @@ def test_a_confidence_tells_images_from_their_copies() -> None:
         "head_scf/kappa": random.normal(500, 50, 30).astype(np.float32),
         "head_scf/kappa_7": random.normal(400, 90, 30).astype(np.float32),
     }
-    rows = made.rows(arrays, upsampled={7: "upsampled_7"}, heads={"kappa": ("head_scf", "kappa")})
+    rows = made.rows(
+        arrays, sizes={7: "branch_7", 112: "trunk"}, upsampled={7: "upsampled_7"},
+        heads={"kappa": ("head_scf", "kappa")},
+    )  # fmt: skip
     results = quality.evaluate(
         rows, made.tables(), made.index(30, label=np.arange(30) // 3), quality.Params(),
         made.RESAMPLING,
@@ -82,6 +85,19 @@ def test_error_over_discarded_pairs_by_discarding_them(ties: bool) -> None:
     for one in found.measures.values():
         assert one.low < one.value < one.high
         assert one.drawn.number == 200  # people, as the genuine pairs tell
+
+
+def test_pairs_without_an_image_are_as_if_not_listed() -> None:
+    rows, listed, *_ = packed(np.random.default_rng(2), ties=False)
+    kept = np.delete(np.arange(600), [3, 305])  # of the first side of a pair, the second of another
+    arrays = {f"trunk/{name}": rows.read("trunk", name)[kept] for name in ("embedding", "norm")}
+    shorter = {name: np.delete(column, [3, 5]) for name, column in listed["pairs"].items()}
+    found, expected = (
+        quality.evaluate(made.rows(arrays), one, made.index(598, record=kept),
+                         quality.Params(fmr=0.05), made.RESAMPLING)["norm"]
+        for one in (listed, made.tables(pairs=shorter))
+    )  # fmt: skip
+    assert found.measures == expected.measures
 
 
 @pytest.mark.parametrize("blocked", [False, True])

@@ -8,7 +8,7 @@ from pyeer.eer_stats import calculate_roc, calculate_roc_auc, get_eer_values
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from stages.protocols import _counting
-from stages.protocols._roc import Scores, thinned
+from stages.protocols._roc import Roc, Scores, thinned
 
 FAR = [1e-4, 1e-3, 0.01, 0.1, 0.3, 1.0]
 
@@ -112,6 +112,12 @@ def test_a_target_below_one_impostor_gives_the_pairs_above_all_impostors() -> No
     assert Scores(scores, same).roc.tar(1e-6) == 0.5
 
 
+def test_as_many_impostors_are_accepted_as_the_target_says() -> None:
+    """0.29 * 100 is 29, whatever floating point says."""
+    roc = Roc(np.array([0, 28, 29, 30, 100]), np.array([0, 1, 2, 3, 4]), 100, 4)
+    assert roc.tar(0.29) == 0.5
+
+
 @pytest.mark.parametrize(("scores", "same"), [([0.1, 0.2], [1, 1]), ([0.1, np.nan], [1, 0])])
 def test_what_is_no_curve(scores, same) -> None:
     with pytest.raises(ValueError, match="pairs|number"):
@@ -141,6 +147,7 @@ def test_thinning_leaves_points_out_and_moves_none() -> None:
     assert np.all(np.diff(shown) > 0)
     assert np.max(np.diff(y[shown])) < 0.01  # no visible hole
     np.testing.assert_array_equal(thinned(x[:500], y[:500], []), np.arange(500))
+    assert thinned(np.array([0, 0, 1]), np.array([0, 1, 1]), []).tolist() == [0, 1, 2]  # a corner
     twice = thinned(np.repeat(x, 2), np.repeat(y, 2), [7, 9135])
     assert len(twice) <= 500
     assert {0, 6, 9134, 17_998} <= set(twice.tolist())

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from stages.core.errors import InputError
-from stages.protocols import surveillance
+from stages.protocols import _vectors, surveillance
+from stages.protocols._vectors import unit
 from tests.protocols import made
 
 SIZES = [7, 14, 28, 112]
@@ -80,7 +81,8 @@ def plainly(vectors, role, subject, fpir: list[float]):
 def test_rows_against_the_plain_procedure() -> None:
     rows, listed, index, arrays = surveyed(np.random.default_rng(0))
     results = surveillance.evaluate(
-        rows, listed, index, surveillance.Params(), made.RESAMPLING
+        rows, listed, index, surveillance.Params(fpir=[0.3, 0.2, 0.1, 0.025, 0.01]),
+        made.RESAMPLING,
     )  # fmt: skip
     assert len(results) == 10
     role, subject = listed["surveillance"]["role"], listed["surveillance"]["subject"]
@@ -92,9 +94,9 @@ def test_rows_against_the_plain_procedure() -> None:
             for k, size in enumerate(surveillance.chosen_size(pixels, rule, SIZES)):
                 model = "trunk" if size == 112 else f"branch_{size}"
                 vectors[k] = arrays[f"{model}/embedding"][k]
-        rates, area = plainly(vectors, role, subject, [0.3, 0.2, 0.1])
+        rates, area = plainly(vectors, role, subject, [0.3, 0.2, 0.1, 0.025])
         measures = results[row].measures
-        found = [measures[f"tpir20@fpir={x}"].value for x in (0.3, 0.2, 0.1)]
+        found = [measures[f"tpir20@fpir={x}"].value for x in (0.3, 0.2, 0.1, 0.025)]
         assert found == pytest.approx(rates, abs=1.5 / 45)  # a score may sit on a threshold
         assert measures["auc"].value == pytest.approx(area, abs=2e-3)
         assert "tpir20@fpir=0.01" not in measures  # 40 unmated images
@@ -117,6 +119,40 @@ def test_the_mate_must_be_among_the_first_twenty() -> None:
     probe[0, 4] += 0.1
     found = surveillance.open_set(gallery, probe, np.array([4]), far_away)
     assert found.hits.sum() == 1000
+    falling = unit(np.arange(25, 0, -1)[None])
+    for mate, hits in ((19, 1000), (20, 0)):  # the twentieth and the next
+        found = surveillance.open_set(gallery, falling, np.array([mate]), far_away)
+        assert found.hits.sum() == hits
+
+
+@pytest.mark.parametrize("probes_a_block", [1, 2])
+def test_thresholds_span_listed_scores_and_false_alarms(probes_a_block: int, monkeypatch) -> None:
+    """By hand, lists of two."""
+    monkeypatch.setattr(_vectors, "SEARCH_CELLS", 1)
+    monkeypatch.setattr(_vectors, "FEWEST_ROWS", probes_a_block)
+    monkeypatch.setattr(surveillance, "LIST_LENGTH", 2)
+    gallery = np.eye(3, dtype=np.float32)
+    mated = np.array([[0.96, 0.28, 0], [0.8, 0, 0.6]], np.float32)  # the second are 0.28 and 0.6
+    loud = np.array([[0.48, 0.64, 0.6], [0.8, 0.6, 0]], np.float32)
+    quiet = np.array([[-0.6, -0.8, 0.0]], np.float32)
+    for probes in (mated, mated[::-1]):
+        for unmated, ends in ((loud, (0.28, 0.8)), (np.append(loud, quiet, axis=0), (0, 0.8))):
+            found = surveillance.open_set(gallery, probes, np.zeros(2, int), unmated)
+            assert found.thresholds[[0, -1]] == pytest.approx(ends)
+
+
+def test_images_that_are_lost_are_as_if_not_listed() -> None:
+    rows, listed, index, arrays = surveyed(np.random.default_rng(0))
+    gone = [0, 40, 111]
+    kept = np.delete(np.arange(len(index)), gone)
+    rows = replace(rows, read=lambda model, name: arrays[f"{model}/{name}"][kept])
+    index = made.index(len(kept), record=kept, width=index.width[kept], height=index.height[kept])
+    shorter = {name: np.delete(c, gone) for name, c in listed["surveillance"].items()}
+    found, expected = (
+        surveillance.evaluate(rows, one, index, surveillance.Params(), made.RESAMPLING)
+        for one in (listed, made.tables(surveillance=shorter))
+    )
+    assert [one.measures for one in found.values()] == [one.measures for one in expected.values()]
 
 
 def test_one_size_needs_no_rule_and_embeddings_from_elsewhere_are_a_row() -> None:

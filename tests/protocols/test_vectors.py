@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from stages.protocols import _vectors
-from stages.protocols._search import search
+from stages.protocols._search import closed_set, merge, search
 from stages.protocols._vectors import pair_scores, positions, unit
+from tests.protocols import made
 
 
 @pytest.mark.parametrize("order", ["sorted", "shuffled", "sparse", "empty"])
@@ -64,6 +65,22 @@ def test_search_against_sorting(monkeypatch) -> None:
         else:
             assert (found.rank[k], found.own[k]) == (0, -np.inf)
     np.testing.assert_allclose(found.highest, sorted(wrong, reverse=True)[:33], atol=1e-6)
+
+
+def test_the_highest_scores_so_far_may_be_fewer_than_are_kept() -> None:
+    found = [0.9]
+    for scores, expected in (([[0.5, 0.8]], [0.9, 0.8, 0.5]), ([[0.6, 0.1]], [0.9, 0.8, 0.6])):
+        found = merge(np.array(found), np.array(scores), 3)
+        assert found.tolist() == expected
+
+
+def test_a_mate_at_rank_k_is_within_it_in_each_replicate() -> None:
+    rank, person = np.array([2, 2, 2]), np.arange(3)
+    weights, drawn = made.RESAMPLING.weights(3), made.RESAMPLING.drawn(person)
+    measures, _ = closed_set(rank, np.ones(3), person, 9, [1, 2], weights, drawn, "")
+    for name, share in (("rank1", 0), ("rank2", 1)):
+        assert measures[name].value == share
+        assert set(measures[name].samples) == {share}
 
 
 def test_a_model_that_gives_one_vector_for_all_finds_nobody() -> None:

@@ -53,6 +53,18 @@ def test_every_pair_once_first_at_r1_second_at_r2(monkeypatch) -> None:
     assert (roc["fmr"][0], roc["tmr"][-1]) == (0, 1)
 
 
+def test_the_nearest_rate_without_mirror_images() -> None:
+    """Both impostor pairs score alike: nearest to FAR 0.8 is 1. One of two is FAR 0.5."""
+    vectors = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
+    params = all_pairs.Params(flip=False, pick="nearest", far=[0.8, 0.5, 0.4])
+    found = all_pairs.evaluate(
+        made.rows({"trunk/embedding": vectors}), made.tables(),
+        made.index(3, label=np.array([0, 0, 1])), params, made.RESAMPLING,
+    )["112&112"].measures  # fmt: skip
+    assert set(found) == {"auc", "eer", "tar@far=8e-1", "tar@far=5e-1"}
+    assert found["tar@far=8e-1"].value == 1  # 0 at most at FAR 0.8
+
+
 def test_people_by_templates_and_images_that_occur_twice() -> None:
     """Two files of one image, in templates of one person, count once; strangers do not count."""
     random = np.random.default_rng(1)
@@ -114,6 +126,7 @@ def templated(random):
         "trunk/descriptor_mean": made.faces(random, person, 1.0),
         "trunk/descriptor_norm": made.faces(random, person, 2.0),
         "branch_7/descriptor_mean": made.faces(random, person, 2.0),
+        "branch_7/descriptor_norm": made.faces(random, person, 3.0),
     }
     rows = made.rows(
         arrays,
@@ -123,19 +136,21 @@ def templated(random):
     return rows, listed, arrays, left, right, person
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_template_pairs_by_descriptor_and_setting(fused: bool) -> None:
+@pytest.mark.parametrize(
+    ("fused", "descriptor"), [(False, "mean"), (True, "mean"), (False, "norm")]
+)
+def test_template_pairs_by_descriptor_and_setting(fused: bool, descriptor: str) -> None:
     rows, listed, arrays, left, right, person = templated(np.random.default_rng(2))
-    rows = replace(
-        rows, fuse=lambda a, b, name: sum(arrays[f"{m}/descriptor_{name}"] for m in (a, b))
-    )
-    params = templates.Params(fused=fused)
+    rows = replace(rows, fuse=lambda a, b, name: (
+        arrays[f"{a}/descriptor_{name}"] + 2 * arrays[f"{b}/descriptor_{name}"]
+    ))  # fmt: skip
+    params = templates.Params(fused=fused, descriptor=descriptor)
     results = templates.evaluate(rows, listed, made.index(24), params, made.RESAMPLING)
-    trunk, branch = arrays["trunk/descriptor_mean"], arrays["branch_7/descriptor_mean"]
+    trunk, branch = (arrays[f"{model}/descriptor_{descriptor}"] for model in ("trunk", "branch_7"))
     sides = {
-        "mean": (trunk, trunk),
+        "mean": (arrays["trunk/descriptor_mean"],) * 2,
         "norm": (arrays["trunk/descriptor_norm"],) * 2,
-        "112&7": (trunk + branch,) * 2 if fused else (trunk, branch),
+        "112&7": (trunk + 2 * branch,) * 2 if fused else (trunk, branch),
     }
     assert set(results) == set(sides)
     same = person[left] == person[right]
@@ -183,10 +198,11 @@ def test_nearest_is_another_number_and_says_so() -> None:
 def test_unknown_template_and_one_kind_of_pairs_are_errors() -> None:
     rows, listed, *_ = templated(np.random.default_rng(2))
     pairs = listed["template_pairs"]
-    pairs["first"][17] = 1001
-    with pytest.raises(InputError, match=r"template_pairs.parquet: record 17: .* Remedy"):
-        templates.evaluate(rows, listed, made.index(24), templates.Params(), made.RESAMPLING)
-    pairs["first"][17] = pairs["first"][16]
+    for side in ("first", "second"):
+        pairs[side][17] = 1001
+        with pytest.raises(InputError, match=r"template_pairs.parquet: record 17: .* Remedy"):
+            templates.evaluate(rows, listed, made.index(24), templates.Params(), made.RESAMPLING)
+        pairs[side][17] = pairs[side][16]
     pairs["same"][:] = True
     with pytest.raises(InputError, match="200 of 200 pairs are genuine"):
         templates.evaluate(rows, listed, made.index(24), templates.Params(), made.RESAMPLING)
