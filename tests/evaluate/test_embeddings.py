@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 
 from stages.core.errors import InputError
+from stages.core.files import sha256
 from stages.datasets import folder
-from stages.evaluate.embeddings import evaluate, main
+from stages.evaluate.embeddings import evaluate, main, table
+from stages.protocols._bootstrap import Drawn
+from stages.protocols._result import Measure, Result
 from tests.protocols import made
 
 META = Path(__file__).resolve().parents[1] / "golden/ijb/meta_synth/IJBB"
@@ -205,3 +208,83 @@ def test_people_of_a_set_without_lists_are_its_labels(tmp_path: Path) -> None:
     same = (person[:, None] == person)[np.triu_indices(20, 1)]
     expected = np.mean(scores[same][:, None] > scores[~same])
     assert found.measures["auc"].value == pytest.approx(expected, abs=1e-6)
+
+
+def lines(text: str, start: str) -> list[str]:
+    return [line for line in text.splitlines() if line.startswith(start)]
+
+
+def test_the_table_is_in_percent_from_the_lower_end_to_the_upper() -> None:
+    drawn = Drawn(9, "bootstrap", "key")
+    measure = Measure(0.98765, 0.9, 0.99, 600, "bootstrap", np.zeros(2), drawn)
+    line = "| embeddings | accuracy | 98.77 | 90.00 to 99.00 | bootstrap |"
+    assert table({"embeddings": Result({"accuracy": measure}, {})}).splitlines()[2:] == [line]
+
+
+def test_mirror_images_are_summed_unless_flip_is_off(tmp_path: Path, capsys) -> None:
+    """The sum given as it is scores alike; the first half alone scores as without the other."""
+    path, vectors, _ = pack(tmp_path)
+    mirrored = np.random.default_rng(5).normal(size=vectors.shape).astype(np.float32)
+    for name, array in (("both", np.stack([vectors, mirrored])), ("sum", vectors + mirrored),
+                        ("first", vectors)):  # fmt: skip
+        np.save(tmp_path / f"{name}.npy", array)
+    said = {}
+    for name, options in (("both", ""), ("sum", ""), ("both", "flip: false, "), ("first", "")):
+        main("bin", str(path), f"{{protocol: pairs, {options}folds: 5}}",
+             str(tmp_path / f"{name}.npy"))  # fmt: skip
+        said[name, options] = lines(capsys.readouterr().out, "| embeddings |")
+    both, summed, plain, first = said.values()
+    assert both == summed
+    assert plain == first
+    assert both != plain
+
+
+def test_lengths_are_those_of_the_embeddings(tmp_path: Path, capsys) -> None:
+    """Only genuine pairs of short embeddings are wrong: discarding these leaves no error."""
+    degrees = np.zeros(80)
+    degrees[1::2] = np.where(np.arange(40) < 4, 80, np.where(np.arange(40) < 20, 10, 60))
+    radians, length = np.deg2rad(degrees), np.repeat(np.where(np.arange(40) < 4, 1.0, 2.0), 2)
+    vectors = length[:, None] * np.stack([np.cos(radians), np.sin(radians)], axis=1)
+    np.save(tmp_path / "e.npy", vectors.astype(np.float32))
+    images = [b"image %d" % k for k in range(80)]
+    path = tmp_path / "made.bin"
+    path.write_bytes(pickle.dumps((images, (np.arange(40) < 20).tolist()), protocol=2))
+    main("bin", str(path), "{protocol: quality, fmr: 0.1}", str(tmp_path / "e.npy"))
+    text = capsys.readouterr().out
+    assert value(text, "norm", "fnmr@discard=0") == 20
+    assert value(text, "norm", "fnmr@discard=0.2") == 0
+
+
+def test_each_descriptor_has_its_own_options(tmp_path: Path, capsys) -> None:
+    """What is set for `norm` changes the rows of `norm` alone, and the other way round."""
+    views = np.random.default_rng(1).normal(size=(2, 200, 16)).astype(np.float32)
+    np.save(tmp_path / "e.npy", views)
+    found = {}
+    for options in ("", "mean: {flip: false}", "norm: {flip: false}"):
+        main("ijb", str(META), OPTIONS % options, str(tmp_path / "e.npy"))
+        text = capsys.readouterr().out
+        found[options] = [lines(text, f"| {row} |") for row in ("mean", "norm")]
+    plain, mean, norm = found.values()
+    assert (mean[0] != plain[0], mean[1] == plain[1]) == (True, True)
+    assert (norm[0] == plain[0], norm[1] != plain[1]) == (True, True)
+
+
+def test_numbers_rest_on_the_files_and_lists_that_are_there(tmp_path: Path, capsys) -> None:
+    """Another embedding, or another answer in the list of pairs, has a hash of its own."""
+    path, vectors, same = pack(tmp_path)
+    np.save(tmp_path / "e.npy", vectors)
+    images = pickle.loads(path.read_bytes())[0]
+    said = []
+    for answers in (same, same, np.roll(same, 1)):
+        path.write_bytes(pickle.dumps((images, answers.tolist()), protocol=2))
+        main("bin", str(path), "{protocol: pairs, folds: 5}", str(tmp_path / "e.npy"))
+        said.append(lines(capsys.readouterr().out, "- "))
+    first, again, other = said
+    assert first[0] == f"- embeddings: e.npy sha256 {sha256(tmp_path / 'e.npy')}"
+    assert first == again
+    assert [k for k, (a, b) in enumerate(zip(first, other, strict=True)) if a != b] == [1]
+    assert first[1].startswith("- list pairs: sha256 ")
+    assert first[2:] == [
+        "- protocol: {protocol: pairs, folds: 5}",
+        "- intervals: 1000 replicates, seed 0",
+    ]

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.report.replicates import Cell, Sample, difference
+from stages.report.compare import Line, compare, redefined, table
+from stages.report.replicates import UNPAIRED, Cell, Difference, Sample, difference
 from tests.report.synthetic import write_results
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,3 +115,79 @@ def test_cells_of_few_errors_are_taken_as_independent(few: int) -> None:
     found = difference(*(Cell(0.5, 0.4, 0.6, text, sample) for text in methods))
     assert (found.paired, found.sure) == (False, False)
     assert found.high == -found.low == pytest.approx(0.1 * 2**0.5)
+
+
+def test_own_intervals_that_are_skew_are_put_together_end_by_end() -> None:
+    """The lower end is that of the second's low and the first's high one: hypot(.3, .2)."""
+    first, second = (
+        Cell(v, low, high, "", Sample(np.zeros(9, np.float32), key, 20, False))
+        for v, low, high, key in ((0.5, 0.4, 0.7, "a"), (0.6, 0.3, 0.65, "b"))
+    )
+    found = difference(first, second)
+    assert found.low == pytest.approx(0.1 - (0.3**2 + 0.2**2) ** 0.5)
+    assert found.high == pytest.approx(0.1 + (0.05**2 + 0.1**2) ** 0.5)
+
+
+@pytest.mark.parametrize(("folds", "error"), [(True, 0.02**0.5 / 20**0.5), (False, 0.005**0.5)])
+def test_the_spread_of_folds_shrinks_with_their_number(folds: bool, error: float) -> None:
+    """Five differences 0, .1, .1, .1, .2, whose squares sum to .02 around .1.
+
+    Of folds the error is sqrt(.02 / 4 / 5); replicates of five people have sqrt(.02 / 5 * 5 / 4).
+    """
+    changes = np.array([0, 0.1, 0.1, 0.1, 0.2], np.float32)
+    first, second = (
+        Cell(v, 0, 1, "", Sample(values, "a", 5, folds))
+        for v, values in ((0.5, np.zeros(5, np.float32)), (0.6, changes))
+    )
+    found = difference(first, second)
+    assert found.paired
+    assert found.high - 0.1 == pytest.approx(2.776 * error, abs=1e-6)
+    assert found.low + found.high == pytest.approx(0.2)
+
+
+class Made:
+    """A revision that needs no git: a cell of each of its benchmarks."""
+
+    def __init__(self, name: str, accuracy: dict[str, float], listed: list[str]) -> None:
+        self.name, self.accuracy, self.listed = name, accuracy, listed
+
+    def params(self) -> dict:
+        return {"benchmarks": {name: {"protocol": "pairs"} for name in self.listed}}
+
+    def cells(self, benchmark: str) -> dict[tuple[str, str], Cell]:
+        value = self.accuracy[benchmark]
+        sample = Sample(np.full(9, value, np.float32), "a", 20, False)
+        return {("112&112", "accuracy"): Cell(value, value - 0.1, value + 0.1, "", sample)}
+
+
+def test_only_what_both_revisions_list_is_compared(tmp_path: Path, monkeypatch) -> None:
+    """Results of a benchmark that was taken out of the list may still lie there."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(json.dumps(PARAMS))
+    before = Made("before", {"b": 0.8, "gone": 0.7, "new": 0.6}, ["gone", "b"])
+    after = Made("after", {"b": 0.9, "gone": 0.7, "new": 0.6}, ["new", "b"])
+    (line,) = compare(before, after)
+    assert (line.benchmark, line.first, line.second) == ("b", 0.8, 0.9)
+    assert line.change.value == pytest.approx(0.1)
+
+
+def test_what_only_one_of_two_definitions_says_is_named() -> None:
+    """In whichever of the two it is."""
+    before, after = Made("before", {}, []), Made("after", {}, [])
+    before.definition = lambda _: {"protocol": "pairs", "folds": 10, "flip": True}
+    after.definition = lambda _: {"protocol": "pairs", "folds": 5, "centre": False}
+    assert redefined("b", before, after) == ("folds 10 / 5, flip true / null, centre null / false")
+    assert redefined("b", before, before) == ""
+
+
+def test_the_note_on_unpaired_lines_is_there_if_one_line_is() -> None:
+    lines = [
+        Line("b", "112&112", "accuracy", 0.8, 0.9, Difference(0.1, 0.05, 0.2, paired=paired))
+        for paired in (True, False)
+    ]
+    assert UNPAIRED not in table("A", lines[:1])
+    assert UNPAIRED in table("A", lines[1:])
+    text = table("A", lines)
+    assert text.endswith(f"\n\n{UNPAIRED}")
+    assert "| 80.00 | 90.00 | +10.00* | +5.00 to +20.00 |" in text
+    assert "| 80.00 | 90.00 | +10.00* | +5.00 to +20.00, unpaired |" in text

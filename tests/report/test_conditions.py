@@ -96,3 +96,51 @@ def test_a_protocol_of_a_users_own_goes_by_its_name() -> None:
     assert conditions({"protocol": "mine", "anything": 1}, "row") == ("row", "mine")
     assert about("mine") == ""
     assert about("pairs").startswith("Ten-fold accuracy")
+
+
+def test_every_word_says_what_was_set_and_nothing_else() -> None:
+    """Each option alone, beside the defaults."""
+    iso = conditions({"protocol": "identification"}, "norm")[1].split("+")
+    assert iso == ["iso", "flip", "norm", "media"]
+    merged = conditions({"protocol": "identification", "definition": "merged"}, "norm")[1]
+    assert merged.split("+") == ["merged", *iso[1:]]
+    both = {"protocol": "identification", "definition": "merged", "threshold": "truncated"}
+    assert conditions(both, "norm")[1] == merged  # the threshold is that of iso alone
+    for protocol, rule in (("lowres", "closed_set"), ("distractors", "distractors")):
+        assert conditions({"protocol": protocol, "flip": False}, "112&112")[1] == rule
+        assert conditions({"protocol": protocol}, "112&7")[1] == f"{rule}+flip+pil_bilinear"
+    for options, word in (({"flip": False}, ""), ({"centre": True}, "+flip+centred"),
+                          ({"distance": "angle"}, "+flip+angle")):  # fmt: skip
+        assert conditions({"protocol": "pairs", **options}, "112&112")[1] == f"tenfold{word}"
+
+
+def test_the_resampler_counts_on_whichever_side_is_small() -> None:
+    for row in ("112&7", "7&112", "7&7"):
+        assert conditions({"protocol": "pairs"}, row)[1] == "tenfold+flip+pil_bilinear"
+
+
+def test_a_descriptor_is_told_with_its_own_options() -> None:
+    """Those of `norm` say nothing of `mean`, and a head's descriptor goes by its first word."""
+    entry = {"protocol": "templates", "pick": "nearest"}
+    given = {"norm": {"flip": False, "media": False, "detector": True}}
+    assert conditions(entry, "norm", given)[1] == "far_nearest+norm+detector"
+    assert conditions(entry, "mean", given)[1] == "far_nearest+flip+unit+media"
+    assert conditions(entry, "112&112", given)[1] == "far_nearest+flip+unit+media"
+    by_norm = entry | {"descriptor": "norm"}
+    assert conditions(by_norm, "112&112", given)[1] == "far_nearest+norm+detector"
+
+
+def test_every_benchmark_is_told_by_its_own_entry() -> None:
+    """Rows of one name, in benchmarks of unlike options."""
+    entries = {"plain": {"flip": False}, "flipped": {}, "five": {"folds": 5}}
+    cells = pd.DataFrame({"benchmark": ["five", "plain", "flipped"], "row": "112&112"})
+    params = {
+        "benchmarks": {
+            name: {"protocol": "pairs", "dataset": "d", **e} for name, e in entries.items()
+        },
+        "extract": {},
+    }
+    found = with_conditions(cells, params)["protocol"].tolist()
+    assert found == ["5fold+flip", "tenfold", "tenfold+flip"]
+    low = with_conditions(cells.assign(row="7&7"), params)["protocol"]
+    assert low[1] == "tenfold+default"

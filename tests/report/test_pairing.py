@@ -116,3 +116,41 @@ def test_two_rows_of_one_quantity_pair_once(tmp_path: Path) -> None:
     assert len(paired) == 8
     assert set(paired["table"]) == {"ijb"}
     assert not paired.duplicated(["backbone", "train_set"]).any()
+
+
+CELL = {
+    "paper": "p", "table": "t", "method": "m", "backbone": "b", "train_set": "s",
+    "benchmark": "lfw", "metric": "accuracy", "setting": "112&112", "protocol": "tenfold",
+    "value": 0.81, "source": "p",
+}  # fmt: skip
+
+
+def beside(*measured: tuple[float, float, float]) -> pd.DataFrame:
+    """One published cell, 81 %, and measured ones of the same quantity: value, low, high."""
+    ours = [
+        {**CELL, "value": value, "low": low, "high": high, "count": 9, "method": ""}
+        for value, low, high in measured
+    ]
+    return pair(pd.DataFrame(ours), pd.DataFrame([CELL]))
+
+
+def test_the_first_of_two_rows_of_one_quantity_stands() -> None:
+    (line,) = beside((0.80, 0.78, 0.82), (0.70, 0.68, 0.72)).itertuples()
+    assert (line.published, line.measured, line.low, line.high) == (0.81, 0.80, 0.78, 0.82)
+    assert line.difference == pytest.approx(-0.01)
+    assert line.within
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "within"),
+    [
+        (0.81, 0.84, True),
+        (0.78, 0.81, True),
+        (0.8101, 0.84, False),
+        (0.78, 0.8099, False),
+        (float("nan"), float("nan"), False),
+    ],
+)
+def test_the_ends_of_the_interval_lie_in_it(low: float, high: float, within: bool) -> None:
+    (line,) = beside((0.80, low, high)).itertuples()
+    assert line.within == within

@@ -25,6 +25,13 @@ def test_an_image_counts_once_and_nan_not_at_all() -> None:
     assert list(extremes(values, identity, 2)) == [0, 3, 5, 6]
 
 
+def test_equal_values_keep_the_order_of_the_set() -> None:
+    """Whatever the images are called."""
+    identity = np.array(["f", "b", "e", "a", "d", "c"])
+    assert list(extremes(np.ones(6), identity, 2)) == [0, 1, 4, 5]
+    assert list(extremes(np.array([2, np.nan, 1, 1, 1, 0]), identity, 2)) == [0, 2, 4, 5]
+
+
 def test_few_images_share_the_two_halves() -> None:
     assert list(extremes(np.array([1.0, 2.0, 3.0]), np.arange(3), 8)) == [2, 0]
     assert len(extremes(np.array([1.0]), np.arange(1), 8)) == 0
@@ -39,6 +46,41 @@ def test_qualities_of_a_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (trunk.values[112] == branches.values[112]).all()
     assert kappa.quartiles()[112][1] == pytest.approx(np.median(kappa.values[112]))
     assert [q.key for q in read_qualities("people", [], [])] == ["norm_trunk"]
+
+
+def test_every_quality_comes_from_its_own_array(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each file holds a number of its own; a head may give kappa, or precision, or neither."""
+    monkeypatch.chdir(tmp_path)
+    files = {
+        "trunk/norm": 1,
+        "branches/upsampled_28/norm": 2,
+        "branches/upsampled_7/norm": 3,
+        "branches/branch_28/norm": 4,
+        "branches/branch_7/norm": 5,
+        "head_scf/kappa": 6,
+        "head_scf/kappa_28": 7,
+        "head_scf/kappa_7": 8,
+        "head_pfe/precision": 9,
+        "head_pfe/precision_28": 10,
+        "head_pfe/precision_7": 11,
+    }
+    for name, value in files.items():
+        path = Path(f"data/features/people/{name}.npy")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.full(2, value))
+    found = read_qualities("people", [28, 7], ["scf", "pfe", "set"])
+    assert {q.key: {side: v[0] for side, v in q.values.items()} for q in found} == {
+        "norm_trunk": {112: 1, 28: 2, 7: 3},
+        "norm_branch": {112: 1, 28: 4, 7: 5},
+        "kappa_scf": {112: 6, 28: 7, 7: 8},
+        "precision_pfe": {112: 9, 28: 10, 7: 11},
+    }
+    assert [q.name for q in found if q.low] == ["norm, branches"]
+    Path("data/features/people/head_pfe/precision_7.npy").unlink()
+    with pytest.raises(InputError, match=r"head_pfe/precision_7\.npy: file not found"):
+        read_qualities("people", [28, 7], ["scf", "pfe"])
 
 
 def test_a_missing_norm_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from stages.report.params import Headline
 from stages.report.results import (
     COLUMNS,
     FAMILIES,
+    evaluated,
     headline_cells,
     heat_maps,
     read_curves,
@@ -120,6 +121,62 @@ def test_the_interval_of_a_mean_is_that_of_independent_packs() -> None:
     assert "fewer than 10 errors" in with_family_means(cells).iloc[-1]["method"]
     cells.loc[0, "protocol"] = "tenfold+flip"  # packs measured differently have no common mean
     assert len(with_family_means(cells)) == len(cells)
+
+
+def packs_of(values: dict[str, tuple[float, float, float]]) -> pd.DataFrame:
+    """A cell of each pack: value, low, high."""
+    return pd.DataFrame(
+        [[p, "112&112", "accuracy", *cell, 100, "m", "112&112", "tenfold"]
+         for p, cell in values.items()],
+        columns=[*COLUMNS, "setting", "protocol"],
+    )  # fmt: skip
+
+
+def test_a_mean_of_unlike_packs_weighs_each_end_by_itself() -> None:
+    """Below .03 and .04 make .05 / 2, above .05 and .12 make .13 / 2; a lost end is lost."""
+    cells = packs_of({"mine": (0.8, 0.77, 0.85), "yours": (0.6, 0.56, 0.72)})
+    mean = with_family_means(cells, ["mine", "yours"]).iloc[-1]
+    assert mean["value"] == pytest.approx(0.7)
+    assert mean["low"] == pytest.approx(0.7 - 0.025)
+    assert mean["high"] == pytest.approx(0.7 + 0.065)
+    assert mean["count"] == 200
+    for end, other in (("low", "high"), ("high", "low")):
+        without = cells.assign(**{end: [math.nan, cells[end][1]]})
+        found = with_family_means(without, ["mine", "yours"]).iloc[-1]
+        assert math.isnan(found[end])
+        assert found[other] == mean[other]
+
+
+def test_a_mean_is_of_one_row_measured_in_one_way_in_every_pack() -> None:
+    """Two of three packs have no mean, nor have two rows of one, nor two ways of measuring."""
+    cells = packs_of({name: (0.8, 0.7, 0.9) for name in ("a", "b", "c")})
+    packs = ["a", "b", "c"]
+    assert len(with_family_means(cells, packs)) == 4
+    assert len(with_family_means(cells.iloc[:2], packs)) == 2
+    for column in ("row", "metric", "setting", "protocol"):
+        other = cells.assign(**{column: [cells[column][0]] * 2 + ["other"]})
+        assert len(with_family_means(other, packs)) == 3, column
+    other = cells.assign(row="7&7", setting="7&7", value=[0.1, 0.2, 0.6])
+    means = with_family_means(pd.concat([cells, other]), packs).iloc[6:]
+    assert dict(zip(means["row"], means["value"], strict=True)) == pytest.approx(
+        {"112&112": 0.8, "7&7": 0.3}
+    )
+
+
+def test_a_test_set_goes_only_with_the_last_of_its_benchmarks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stages.report.results.outdated", lambda *_: None)
+    of = {"a": "both", "b": "both", "c": "lost", "d": "own"}
+    entries = {name: {"protocol": "pairs", "dataset": dataset} for name, dataset in of.items()}
+    params = {"benchmarks": entries, "test_sets": ["lost", "both", "own", "none"], "seed": 1}
+    for name in ("b", "d"):
+        write_results(tmp_path, name, {}, 0)
+    found, missing = evaluated(params)
+    assert missing == dict.fromkeys(["a", "c"], "it has no results")
+    assert list(found["benchmarks"]) == ["b", "d"]
+    assert (found["test_sets"], found["seed"]) == (["both", "own", "none"], 1)
 
 
 def test_any_packs_have_a_mean_of_their_own() -> None:
