@@ -117,7 +117,8 @@ def log_odds_interval(value: float, samples: np.ndarray, number: int) -> tuple[f
         return wilson(value * number, number)
     half = t95(number - 1) * error / (value * (1 - value))
     odds = value / (1 - value)
-    low, high = (odds * np.exp(sign * half) for sign in (-1, 1))
+    with np.errstate(over="ignore"):
+        low, high = (odds * np.exp(sign * half) for sign in (-1, 1))
     return float(low / (1 + low)), float(high / (1 + high)) if np.isfinite(high) else 1.0
 
 

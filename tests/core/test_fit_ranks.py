@@ -26,6 +26,7 @@ from tests.groups import on_ranks
 ROWS, CLASSES, WIDTH = 46, 7, 6  # batches of 12 and 11: unequal shares on two and three ranks
 RECIPE = Recipe(epochs=5, batch=12, lr=0.05, clip=1.0, decay="cosine", warmup_epochs=1)
 LONG = RECIPE.model_copy(update={"epochs": 50})
+TOGETHER = RECIPE.model_copy(update={"clip": 0.5, "clip_centres": True})
 STEPS_PER_EPOCH = 4
 MARGINS = {
     "curricularface": lambda: curricularface.build(curricularface.Params(scale=8.0)),
@@ -140,6 +141,7 @@ def everything(folder: Path) -> dict[str, Any]:
         "long": train(Task("curricularface", torch.float64), own / "long", LONG),
         "magface": train(Task("magface", torch.float64), own / "magface"),
         "curricularface": train(Task("curricularface", torch.float64), own / "curricularface"),
+        "clipped together": train(Task("magface", torch.float64), own / "together", TOGETHER),
         "resumed": stop_and_resume(folder),
         "losses": first_losses(own / "losses"),
         "diverged": {where: diverge(own / where, where) for where in ("loss", "bias", "centres")},
@@ -170,7 +172,7 @@ def assert_close(value: Tensor, expected: Tensor, name: str) -> None:
     assert difference <= BOUND * expected.double().norm(), name
 
 
-@pytest.mark.parametrize("run", ["long", "magface", "curricularface"])
+@pytest.mark.parametrize("run", ["long", "magface", "curricularface", "clipped together"])
 @pytest.mark.parametrize("size", [2, 3])
 def test_training_ends_as_on_one_process(results, size: int, run: str) -> None:
     """The long one has 200 steps."""

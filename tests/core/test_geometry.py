@@ -103,6 +103,13 @@ def test_warp_moves_pixels_and_leaves_the_outside_black() -> None:
     assert not crop.any()
 
 
+def test_warp_may_draw_the_edge_out() -> None:
+    image = RNG.integers(1, 256, (20, 30, 3), dtype=np.uint8)
+    crop = warp(image, np.array([[1.0, 0, 7], [0, 1, 11]]), size=50, outside="edge")
+    expected = np.pad(image, [(11, 19), (7, 13), (0, 0)], mode="edge")
+    np.testing.assert_array_equal(crop, expected)
+
+
 def test_warp_is_bilinear() -> None:
     """Half a pixel to the right is the mean of two neighbours; grey images stay grey."""
     image = np.tile(np.array([10, 20, 60, 100], np.uint8), (4, 1))

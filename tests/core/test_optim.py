@@ -73,6 +73,19 @@ def test_gamma_has_a_rate_of_its_own_and_no_weight_decay() -> None:
     assert after == [(pytest.approx(0.002), 0), (pytest.approx(0.01), 4e-4)]
 
 
+def test_gamma_is_known_by_the_last_part_of_its_name() -> None:
+    inner, outer = nn.Module(), nn.Module()
+    inner.gamma, inner.my_gamma = (nn.Parameter(torch.ones(1)) for _ in range(2))
+    outer.aggregate, outer.weight = inner, nn.Parameter(torch.ones(1))
+    recipe = Recipe(**BASE | {"gamma_lr": 0.02})
+    optimizer = build_optimizer(recipe, {"head": outer})
+    rates = {group["lr"]: set(group["param_names"]) for group in optimizer.param_groups}
+    assert rates == {
+        0.02: {"head.aggregate.gamma"},
+        0.1: {"head.aggregate.my_gamma", "head.weight"},
+    }
+
+
 def test_frozen_parameters_are_left_out() -> None:
     parts = modules()
     parts["classifier"].requires_grad_(False)
@@ -82,14 +95,16 @@ def test_frozen_parameters_are_left_out() -> None:
     assert "network.4.bias" in names
 
 
+@pytest.mark.parametrize("momentum", [0.9, 0.5])
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
-def test_two_steps_by_hand(name: str) -> None:
-    """sgd: v = 0.9 v + g, w -= lr v. adam: bias-corrected moments. g includes wd w but in adamw."""
+def test_two_steps_by_hand(name: str, momentum: float) -> None:
+    """sgd: v = momentum v + g, w -= lr v. adam: bias-corrected moments, of no such setting.
+    g includes wd w but in adamw."""
     start, gradients, decay, lr = 2.0, [0.3, -0.5], 0.1, 0.01
     toy = nn.Module()
     toy.w = nn.Parameter(torch.tensor([start], dtype=torch.float64))
-    recipe = Recipe(epochs=1, batch=2, lr=lr, optimizer=name, weight_decay=decay)
-    optimizer = build_optimizer(recipe, {"toy": toy})
+    settings = {"optimizer": name, "momentum": momentum, "weight_decay": decay}
+    optimizer = build_optimizer(Recipe(epochs=1, batch=2, lr=lr, **settings), {"toy": toy})
     w = start
     first = second = 0.0
     for step, own in enumerate(gradients, start=1):
@@ -97,7 +112,7 @@ def test_two_steps_by_hand(name: str) -> None:
         optimizer.step()
         g = own if name == "adamw" else own + decay * w
         if name == "sgd":
-            first = 0.9 * first + g
+            first = momentum * first + g
             w -= lr * first
         else:
             if name == "adamw":

@@ -20,6 +20,22 @@ def test_polynomial_warms_up_from_zero_and_ends_at_zero() -> None:
     assert rates[50] == 0
 
 
+@pytest.mark.parametrize(("power", "middle"), [(1, 0.1), (2, 0.05), (3, 0.025)])
+def test_the_polynomial_has_the_power_of_the_recipe(power: float, middle: float) -> None:
+    recipe = Recipe(epochs=10, batch=8, lr=0.2, power=power)
+    rates = [recipe.learning_rate(step, 1) for step in (0, 5, 10)]
+    np.testing.assert_allclose(rates, [0.2, middle, 0], atol=1e-15)
+
+
+def test_cosine_falls_from_the_rate_to_zero() -> None:
+    recipe = Recipe(epochs=10, batch=8, lr=0.2, decay="cosine")
+    rates = [recipe.learning_rate(step, 1) for step in (0, 5, 10)]
+    np.testing.assert_allclose(rates, [0.2, 0.1, 0], atol=1e-15)
+    warm = recipe.model_copy(update={"warmup_epochs": 4})
+    rates = [warm.learning_rate(step, 1) for step in (2, 4, 6, 7, 8)]  # half at 60 degrees less
+    np.testing.assert_allclose(rates, [0.1, 0.2, 0.15, 0.1, 0.05])
+
+
 def test_steps_fall_at_their_epochs() -> None:
     recipe = Recipe(epochs=25, batch=8, lr=0.1, decay="step", milestones=[10, 18, 22])
     by_epoch = [recipe.learning_rate(epoch * 7, 7) for epoch in (0, 9, 10, 17, 18, 22, 24)]
@@ -45,7 +61,7 @@ def test_an_epoch_may_be_a_share_of_the_batches() -> None:
     """FaceCoresetNet: a tenth of the batches, whole ones, and at least one."""
     whole, tenth = (Recipe(epochs=1, batch=20, lr=0.1, epoch_share=s) for s in (1.0, 0.1))
     assert (whole.steps_per_epoch(401), whole.steps_per_epoch(400)) == (21, 20)
-    assert [tenth.steps_per_epoch(rows) for rows in (40, 400, 599, 600)] == [1, 2, 3, 3]
+    assert [tenth.steps_per_epoch(rows) for rows in (40, 400, 520, 599, 600)] == [1, 2, 2, 3, 3]
 
 
 @pytest.mark.parametrize(

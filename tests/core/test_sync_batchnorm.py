@@ -65,7 +65,25 @@ def on_own_rows() -> dict[str, dict[str, Any]]:
     results = {}
     for case in CASES:
         results[case] = normalise(case, own, sum(COUNTS[: ranks.size()]))
-    return results
+    return results | {"evaluation": evaluate(), "one value": one_value()}
+
+
+def evaluate() -> dict[str, Any]:
+    """Of other rows on each rank, by a layer that has stopped to learn."""
+    layer = nn.BatchNorm1d(2)
+    synchronise(layer)
+    layer.running_mean += 1
+    layer.running_var *= 4
+    out = layer.eval()(torch.full((3, 2), 5.0 + 2 * ranks.rank()))
+    return {"out": out.detach(), "mean": layer.running_mean, "batches": layer.num_batches_tracked}
+
+
+def one_value() -> dict[str, Any]:
+    """Statistics after a batch of one row, the first rank's."""
+    layer = nn.BatchNorm1d(2)
+    synchronise(layer)
+    layer(torch.full((int(ranks.rank() == 0), 2), 5.0))
+    return layer.state_dict()
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +129,21 @@ def test_evaluation_uses_the_running_statistics() -> None:
     layer.running_mean += 1
     layer.eval()
     torch.testing.assert_close(layer(torch.ones(1, 3)), torch.zeros(1, 3))
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_ranks_evaluate_by_the_running_statistics_alone(results, size: int) -> None:
+    """(5 + 2 rank - 1) / 2, whatever the others have."""
+    for number, result in enumerate(results[size]):
+        found = result["evaluation"]
+        expected = torch.full((3, 2), 2.0 + number)
+        torch.testing.assert_close(found["out"], expected, rtol=1e-5, atol=0)
+        assert torch.equal(found["mean"], torch.ones(2))
+        assert found["batches"] == 0
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_one_value_has_a_variance_of_zero(results, size: int) -> None:
+    for result in results[size]:
+        torch.testing.assert_close(result["one value"]["running_mean"], torch.full((2,), 0.5))
+        torch.testing.assert_close(result["one value"]["running_var"], torch.full((2,), 0.9))

@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from stages.core.recipe import Augmentation
 from stages.core.seeding import derive
+from stages.datasets import _distort
 from stages.datasets._augment import DRAWS, OF_PHOTOGRAPH, augment, degrade, draws
 
 SIDE = 32
@@ -105,6 +107,66 @@ def test_contrast_keeps_the_mean_and_brightness_shifts_it() -> None:
     torch.testing.assert_close(changed, expected)
 
 
+def test_contrast_is_about_the_images_own_mean() -> None:
+    batch = torch.cat([images(1), images(1) / 3 + 0.5])
+    how = Augmentation(flip=0, contrast=0.4)
+    together = augment(batch, np.repeat(fixed(c7=1.0), 2, 0), how)
+    for one, changed in zip(batch, together, strict=True):
+        torch.testing.assert_close(changed, (one - one.mean()) * 1.4 + one.mean())
+
+
+def ramps() -> torch.Tensor:
+    """An image of its own coordinates: x, y and 0, from -1 to 1 between the outer edges."""
+    line = (torch.arange(SIDE) * 2 + 1) / SIDE - 1
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    return torch.stack([x, y, 0 * x])[None]
+
+
+@pytest.mark.parametrize(("draw", "factor"), [(0.0, 0.5), (0.25, 0.75), (0.5, 1.0), (1.0, 1.5)])
+def test_zoom_alone_reads_nearer_to_the_middle_or_farther(draw: float, factor: float) -> None:
+    zoomed = augment(ramps(), fixed(c4=draw), Augmentation(flip=0, zoom=0.5))
+    x, y = factor * ramps()[0, :2]
+    inside = torch.maximum(x.abs(), y.abs()) < 1 - 1 / SIDE
+    for plane, expected in zip(zoomed[0], (x, y), strict=False):
+        torch.testing.assert_close(plane[inside], expected[inside], atol=1e-5, rtol=0)
+    assert not zoomed[0, :, torch.maximum(x.abs(), y.abs()) > 1 + 1 / SIDE].any()
+
+
+def test_a_turned_image_is_mirrored_whole() -> None:
+    """Not sheared: the mirror image of what is turned, zoomed and shifted."""
+    batch, how = images(1), Augmentation(flip=0.5, rotation=30, zoom=0.2, shift=4)
+    moves = {"c3": 0.9, "c4": 0.2, "c5": 0.8, "c6": 0.3}
+    plain = augment(batch, fixed(**moves), how)
+    mirrored = augment(batch, fixed(**moves, c2=0.1), how)
+    torch.testing.assert_close(mirrored, plain.flip(3), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("way", ["right", "down"])
+def test_a_shift_is_of_pixels_either_way(way: str) -> None:
+    """The lowest draw is the whole shift to the right, or down; the other axis stays."""
+    column, axis = {"right": ("c5", 0), "down": ("c6", 1)}[way]
+    found = augment(ramps(), fixed(**{column: 0.0}), Augmentation(flip=0, shift=4))[0]
+    middle = found[:, SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
+    before = ramps()[0, :, SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
+    expected = before.clone()
+    expected[axis] -= 4 * 2 / SIDE
+    torch.testing.assert_close(middle, expected, atol=1e-5, rtol=0)
+
+
+def test_erased_rectangles_have_sides_from_a_tenth_to_under_a_half_anywhere() -> None:
+    side, count = 100, 1500
+    uniform = draws(0, "train", 0, np.arange(count))
+    erased = augment(torch.ones(count, 1, side, side), uniform, Augmentation(flip=0, erase=1)) == 0
+    for axis in (2, 1):
+        inside = erased[:, 0].any(axis).numpy()
+        extent, first = inside.sum(1), inside.argmax(1)
+        assert (extent.min(), extent.max()) == (10, 44)
+        np.testing.assert_allclose(extent.mean(), 27, atol=0.7)  # 27.5, cut to whole pixels
+        assert first.min() == 0
+        assert (first + extent).max() >= side - 1
+        np.testing.assert_allclose((first / (side - extent)).mean(), 0.5, atol=0.03)
+
+
 def test_erase_blanks_one_rectangle_of_a_share_of_the_images() -> None:
     batch = torch.ones(400, 3, SIDE, SIDE)
     uniform = draws(0, "train", 0, np.arange(400))
@@ -146,3 +208,19 @@ def test_frames_of_a_photograph_differ_after_what_they_share() -> None:
     assert (alike == alike[0]).all()
     each = shared.model_copy(update={"rand_augment": 2})
     assert not (degrade(np.repeat(pixels, 8, 0), frames, each, "pil_bilinear") == alike[0]).all()
+
+
+def test_rand_augment_is_given_bgr_and_rgb_comes_back(monkeypatch) -> None:
+    """As FaceCoresetNet does: what it takes for red is the image's blue."""
+
+    def without_first(image, _):
+        pixels = np.array(image)
+        pixels[..., 0] = 0
+        return Image.fromarray(pixels)
+
+    only = {"without red": _distort.Operation(0, 0, False, without_first)}
+    monkeypatch.setattr(_distort, "OPERATIONS", only)
+    pixels = np.random.default_rng(0).integers(1, 256, (3, 8, 8, 3), np.uint8)
+    how = Augmentation(flip=0, rand_augment=1)
+    found = degrade(pixels.copy(), draws(0, "head", 0, np.arange(3)), how, "pil_bilinear")
+    np.testing.assert_array_equal(found, pixels * np.uint8([1, 1, 0]))

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from stages.core.recipe import Augmentation
+from stages.datasets import _distort
 from stages.datasets._distort import (
     BINS,
     INTERPOLATIONS,
     OPERATIONS,
+    Operation,
     distort,
     draw_rectangle,
     photometric,
@@ -65,6 +67,28 @@ def test_rectangles_have_the_area_and_aspect_asked_for() -> None:
     assert np.median(area) == pytest.approx(0.57, abs=0.03)  # a little below 0.6: large ones retry
 
 
+class Scripted:
+    """A generator whose uniform numbers are given."""
+
+    def __init__(self, *numbers: float) -> None:
+        self.numbers = list(numbers)
+
+    def uniform(self, low: float, high: float) -> float:
+        return low + (high - low) * self.numbers.pop(0)
+
+    def integers(self, end: int) -> int:
+        return int(end * self.numbers.pop(0))
+
+
+def test_a_rectangle_by_hand() -> None:
+    """Area 0.6 of 112^2 = 7526; a quarter of the way from log 3/4 to log 4/3 lies 0.866."""
+    assert draw_rectangle(SIDE, Scripted(0.5, 1, 0.99, 0)) == (37, 0, 75, 100)
+    assert draw_rectangle(SIDE, Scripted(0.5, 0.25, 0, 0.99)) == (0, 31, 93, 81)
+    too_wide = (1, 1)  # the whole area at 4/3
+    assert draw_rectangle(SIDE, Scripted(*too_wide * 9, 0, 0.5, 0, 0)) == (0, 0, 50, 50)
+    assert draw_rectangle(SIDE, Scripted(*too_wide * 10)) == (0, 0, SIDE, SIDE)
+
+
 @pytest.mark.parametrize("name", INTERPOLATIONS)
 def test_rescaled_at_share_one_nothing_changes(image: np.ndarray, name: str) -> None:
     np.testing.assert_array_equal(rescale(image, 1.0, name, name), image)
@@ -105,12 +129,56 @@ def apply(name: str, image: np.ndarray, amount: float) -> np.ndarray:
     return np.array(OPERATIONS[name].apply(Image.fromarray(image), amount))
 
 
+# torchvision's RandAugment, `_augmentation_space(31, (112, 112))` at magnitude 9, by hand: 9/30 of
+# the strongest. Translations are 15.2 of 112 pixels; posterize keeps 8 - round(9 / 7.5) bits.
+AT_BIN_9 = {
+    "identity": {0},
+    "shear x": {-0.09, 0.09},
+    "shear y": {-0.09, 0.09},
+    "translate x": {-0.135952, 0.135952},
+    "translate y": {-0.135952, 0.135952},
+    "rotate": {-9, 9},
+    "brightness": {-0.27, 0.27},
+    "colour": {-0.27, 0.27},
+    "contrast": {-0.27, 0.27},
+    "sharpness": {-0.27, 0.27},
+    "posterize": {6.8},
+    "solarize": {178.5},
+    "autocontrast": {0},
+    "equalize": {0},
+}
+
+
+def test_amounts_of_rand_augment_are_the_published_ones(image: np.ndarray, monkeypatch) -> None:
+    seen: dict[str, set[float]] = {name: set() for name in OPERATIONS}
+    for name, operation in OPERATIONS.items():
+        spy = operation._replace(
+            apply=lambda i, m, name=name: seen[name].add(round(float(m), 6)) or i
+        )
+        monkeypatch.setitem(OPERATIONS, name, spy)
+    rand_augment(image[:8, :8], np.random.default_rng(0), count=1000)
+    assert {name: {amount + 0.0 for amount in found} for name, found in seen.items()} == AT_BIN_9
+
+
+def test_rand_augment_does_two_operations_where_nothing_is_said(image, monkeypatch) -> None:
+    seen: list[float] = []
+    noted = Operation(0, 30, False, lambda pixels, amount: seen.append(amount) or pixels)
+    monkeypatch.setattr(_distort, "OPERATIONS", {"noted": noted})
+    rand_augment(image, np.random.default_rng(0))
+    assert seen == [9, 9]
+
+
 def test_geometric_operations_move_whole_pixels(image: np.ndarray) -> None:
     moved = apply("translate x", image, 0.1)
     np.testing.assert_array_equal(moved[:, 11:], image[:, :-11])
     assert not moved[:, :11].any()
-    moved = apply("translate y", image, -0.1)
-    np.testing.assert_array_equal(moved[:-11], image[11:])
+    moved = apply("translate y", image, -0.13)  # 14.56 pixels, cut to whole ones
+    np.testing.assert_array_equal(moved[:-14], image[14:])
+    assert not moved[-14:].any()
+    np.testing.assert_array_equal(
+        apply("translate y", image, 0.13),
+        apply("translate x", image.swapaxes(0, 1), 0.13).swapaxes(0, 1),
+    )
     sheared = apply("shear x", image, 0.25)
     for y in (0, 50, 111):
         source = np.floor(np.arange(SIDE) + 0.5 + 0.25 * (y + 0.5)).astype(int)
@@ -125,6 +193,7 @@ def test_geometric_operations_move_whole_pixels(image: np.ndarray) -> None:
 
 def test_operations_on_grey_levels(image: np.ndarray) -> None:
     np.testing.assert_array_equal(apply("posterize", image, 5.2), image & 0b11111000)
+    np.testing.assert_array_equal(apply("posterize", image, 6.8), image & 0b11111110)
     np.testing.assert_array_equal(
         apply("solarize", image, 178.5), np.where(image < 178.5, image, 255 - image)
     )
@@ -134,6 +203,28 @@ def test_operations_on_grey_levels(image: np.ndarray) -> None:
     assert np.abs(apply("autocontrast", image, 0) - stretched).max() < 1.01
     levels = np.sort(apply("equalize", image, 0)[..., 0].ravel())
     assert np.abs(levels - np.linspace(0, 255, levels.size)).max() < 8
+
+
+def test_enhancements_by_hand() -> None:
+    """Each is 1 + amount of the way from black, the grey copy, its mean, or the smoothed copy."""
+
+    def flat(*colour: int) -> np.ndarray:
+        return np.full((3, 3, 3), colour, np.uint8)
+
+    assert apply("brightness", flat(100, 100, 100), 0.27)[0, 0].tolist() == [127] * 3
+    assert apply("brightness", flat(100, 100, 100), -0.27)[0, 0].tolist() == [73] * 3
+    # Grey: 200 * 19595 + 100 * 38470 + 32768 is just below 119 * 65536.
+    assert apply("colour", flat(200, 100, 0), -1)[0, 0].tolist() == [118] * 3
+    assert apply("colour", flat(200, 100, 0), -0.5)[0, 0].tolist() == [159, 109, 59]
+    halves = np.repeat(np.uint8([50, 150]), 24).reshape(2, 8, 3)
+    np.testing.assert_array_equal(apply("colour", halves, 0.5), halves)
+    contrasted = apply("contrast", halves, 0.5)
+    assert (np.unique(contrasted[0]), np.unique(contrasted[1])) == ([25], [175])
+    dot = flat(0, 0, 0)
+    dot[1, 1] = 130
+    dot = np.pad(dot, [(1, 1), (1, 1), (0, 0)])  # smoothed: 5/13 of it, and 1/13 around
+    assert apply("sharpness", dot, -1)[1:3, 1:3, 0].tolist() == [[10, 10], [10, 50]]
+    assert apply("sharpness", dot, 1)[1:3, 1:3, 0].tolist() == [[0, 0], [0, 210]]
 
 
 def test_rand_augment_draws_operations_and_signs_evenly(image: np.ndarray, monkeypatch) -> None:

@@ -96,6 +96,24 @@ def test_quarters_of_what_says_nothing_that_can_be_read() -> None:
         assert quarters(payload[:at]) in (0, 3)
 
 
+def test_how_a_camera_was_held_turns_no_pixels_of_any_decoder() -> None:
+    """OpenCV, which reads what has stray bytes, would turn them."""
+    payload = held(6)
+    at = payload.index(b"\xff\xdb")
+    stray = payload[:at] + b"\0\0\0" + payload[at:]
+    assert quarters(stray) == 3
+    np.testing.assert_array_equal(decode(stray), decode(payload))
+    upright = Image.open(io.BytesIO(payload))
+    np.testing.assert_array_equal(decode(stray), np.asarray(upright))
+
+
+def test_an_orientation_after_the_picture_says_nothing() -> None:
+    """Another image's, which a telephone appends, or what is left of a film."""
+    plain, turned = jpeg(0), held(6)
+    assert quarters(plain + turned) == 0
+    assert quarters(plain[:-2] + turned[2:]) == 0
+
+
 @pytest.mark.parametrize("endian", ["little", "big"])
 def test_an_orientation_of_four_bytes(endian: str) -> None:
     def number(value: int, size: int) -> bytes:
@@ -140,6 +158,22 @@ def test_what_is_no_image(payload: bytes) -> None:
         inspect(payload)
 
 
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"", "^no bytes, not a JPEG or PNG image$"),
+        (b"no image at all", "^15 bytes that begin with 6e 6f 20 69, not a JPEG or PNG image$"),
+        (png(0)[:-9], "^a PNG that is cut short, not a JPEG or PNG image$"),
+        (png(0)[:-9] + b"IEND", "^a PNG that is cut short, not a JPEG or PNG image$"),
+        (jpeg(0)[:-2], rf"^a JPEG that is cut short at {len(jpeg(0)) - 2} bytes$"),
+        (b"\xff\xd8\xff\xd9", "^a JPEG that is cut short at 4 bytes, or without a picture$"),
+    ],
+)
+def test_what_is_no_image_is_told_by_what_it_is(payload: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        inspect(payload)
+
+
 @pytest.mark.parametrize("payload", [png(0)[:-20], b"", b"junk", jpeg(0)[:40]])
 def test_what_cannot_be_decoded(payload: bytes) -> None:
     with pytest.raises(ValueError, match="cannot be decoded"):
@@ -178,6 +212,22 @@ def test_more_pixels_than_bytes_warrant_are_refused(width: int, height: int, opt
     with pytest.raises(ValueError, match=f"{width}x{height} pixels.*scale it down"):
         inspect(pil(grey, format="JPEG", **options))
     assert inspect(pil(grey[:2_000], format="JPEG")) == ("jpg", width, 2_000)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+@pytest.mark.parametrize(("side", "copies"), [(2_300, 3), (2_400, 2), (4_000, 1), (4_200, 0)])
+def test_several_scans_take_three_times_the_memory(parts: int, side: int, copies: int) -> None:
+    """A frame of three parts of which a scan brings fewer; 48 MiB are so many copies of it."""
+    claimed = bytearray(jpeg(0))
+    size, scan = claimed.index(b"\xff\xc0") + 5, claimed.index(b"\xff\xda\0\x0c\3")
+    claimed[size : size + 4] = 2 * side.to_bytes(2, "big")
+    which = bytes([parts, *claimed[scan + 5 : scan + 5 + 2 * parts], 0, 63, 0])
+    claimed[scan + 2 : scan + 14] = (len(which) + 2).to_bytes(2, "big") + which
+    if copies >= (1 if parts == 3 else 3):
+        assert inspect(bytes(claimed)) == ("jpg", side, side)
+    else:
+        with pytest.raises(ValueError, match=f"{side}x{side} pixels.*scale it down"):
+            inspect(bytes(claimed))
 
 
 def test_large_photographs_are_read() -> None:

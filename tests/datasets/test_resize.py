@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stages.datasets._resize import RESAMPLERS, down_up, resize
 from tests.datasets.samples import pixels
@@ -55,6 +56,21 @@ def naive_triangle(image: np.ndarray, size: int) -> np.ndarray:
 def test_bilinear(resampler: str, naive, size: int, tolerance: float) -> None:
     image = np.random.default_rng(size).integers(0, 256, (24, 30, 3)).astype(np.uint8)
     assert np.abs(resize(image, size, resampler) - naive(image, size)).max() <= tolerance
+
+
+@pytest.mark.parametrize("size", [7, 40])
+@pytest.mark.parametrize(
+    ("resampler", "kind"),
+    [
+        ("pil_nearest", Image.Resampling.NEAREST),
+        ("pil_bilinear", Image.Resampling.BILINEAR),
+        ("pil_bicubic", Image.Resampling.BICUBIC),
+    ],
+)
+def test_pillows_are_pillows(resampler: str, kind: Image.Resampling, size: int) -> None:
+    image = np.random.default_rng(size).integers(0, 256, (24, 30, 3)).astype(np.uint8)
+    expected = np.asarray(Image.fromarray(image).resize((size, size), kind))
+    np.testing.assert_array_equal(resize(image, size, resampler), expected)
 
 
 @pytest.mark.parametrize("resampler", RESAMPLERS)

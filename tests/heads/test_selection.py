@@ -72,3 +72,9 @@ def test_norm_zero_is_chosen_last(gamma) -> None:
     assert picks[-1] == 1
     assert sorted(picks) == [0, 1, 2, 3, 4]
     assert farthest_points(0 * unit, 0 * norm, np.array([5]), gamma, 2).tolist() == [[0, 1]]
+
+
+def test_equal_images_of_several_sets_are_chosen_once_each() -> None:
+    unit, norm = np.tile(made([1])[0], (6, 1)), np.full(6, 20.0, np.float32)
+    picks = farthest_points(unit, norm, np.array([3, 3]), 0.01, 3)
+    assert picks.tolist() == [[0, 1, 2], [3, 4, 5]]

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from stages.losses import arcface, magface, softmax
+from stages.losses import adaface, arcface, curricularface, magface, softmax
 from stages.losses._classifier import Classifier
+from stages.losses._cross_entropy import BLOCK
 from stages.losses._margin import Margin
 from tests.losses.plain import cosines, loss_of
 
@@ -143,3 +144,60 @@ def test_evaluation_takes_all_centres_and_draws_nothing():
     assert built.step == 0
     expected = loss_of(margin, x, built.centres, y)
     torch.testing.assert_close(loss.total, expected.total)
+
+
+@pytest.mark.parametrize("sample_rate", [1.0, 0.8])
+@pytest.mark.parametrize("spheres", [1, 2])
+@pytest.mark.parametrize("library", [arcface, curricularface])
+def test_classes_block_by_block_are_those_at_once(library, spheres, sample_rate, monkeypatch):
+    """Seven classes three at a time: the own ones are a block's first, its last and the odd one."""
+    y, x = torch.tensor([0, 6, 3, 4, 2]), batch()[0][:5]
+    results = []
+    for block in (7, 3):
+        monkeypatch.setitem(BLOCK, "cpu", block)
+        torch.manual_seed(3)
+        margin = library.build(library.Params())
+        built = Classifier(EMBEDDING, 7, margin, spheres, sample_rate).double()
+        leaf = x.clone().requires_grad_()
+        loss = built(leaf, y)
+        loss.total.backward()
+        results.append((loss.total.detach(), loss.cosine, leaf.grad, built.centres.grad))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-12, atol=1e-12)
+
+
+def test_lengths_of_centres_and_embeddings_are_nothing_to_the_loss():
+    built = classifier(softmax.build(softmax.Params()))
+    x, y = batch()
+    expected = built(x, y).total.detach()
+    with torch.no_grad():
+        built.centres *= 1e-8
+    torch.testing.assert_close(built(x * 1e-8, y).total.detach(), expected)
+
+
+def test_adaface_has_no_gradient_along_the_embedding():
+    """The norm sets the margin, but is a constant there: no image is made longer or shorter."""
+    built = classifier(adaface.build(adaface.Params(t_alpha=1)))
+    x, y = batch()
+    x.requires_grad_()
+    built(x, y).total.backward()
+    assert x.grad.norm() > 0.1
+    torch.testing.assert_close((x.grad * x).sum(1), torch.zeros(BATCH).double())
+
+
+def test_the_drawn_centres_follow_the_seed():
+    def drawn(seed: int) -> list[int]:
+        torch.manual_seed(3)
+        margin = arcface.build(arcface.Params())
+        built = Classifier(EMBEDDING, 100, margin, sample_rate=0.3, seed=seed).double()
+        built(*batch()).total.backward()
+        return built.centres.grad.any(1).nonzero().squeeze(1).tolist()
+
+    assert drawn(1) == drawn(1) != drawn(2)
+
+
+def test_the_number_of_centres_is_the_nearest_to_the_share():
+    """A tenth of 18 is 2, not 1."""
+    built = Classifier(EMBEDDING, 18, arcface.build(arcface.Params()), sample_rate=0.1).double()
+    x, _ = batch()
+    built(x, torch.full((BATCH,), 4)).total.backward()
+    assert built.centres.grad.any(1).sum() == 2

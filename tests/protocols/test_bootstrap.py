@@ -8,6 +8,7 @@ from scipy import stats
 
 from stages.protocols import _bootstrap
 from stages.protocols._bootstrap import (
+    ResampledRoc,
     Resampling,
     count_of_folds,
     effective_count,
@@ -16,6 +17,7 @@ from stages.protocols._bootstrap import (
     resampled_roc,
     student,
     t95,
+    weighted_share,
     wilson,
 )
 from stages.protocols._result import measure
@@ -48,6 +50,24 @@ def test_each_replicate_is_the_curve_of_its_repeated_pairs() -> None:
         assert curves.eer()[k] == pytest.approx(roc.eer(), abs=1e-5)
         for far in (0.05, 0.1, 0.5):
             assert curves.tar(far)[k] == pytest.approx(roc.tar(far), abs=1e-5)
+
+
+def test_a_rate_that_is_reached_exactly_gives_the_most_that_it_allows() -> None:
+    """Also where float32 leaves it a little above; between two corners on a straight line."""
+    tmr = np.array([[0, 0.5, 0.75, 0.75, 1]], np.float32)
+    for tenth in (np.float32(0.1), np.nextafter(np.float32(0.1), np.float32(1))):
+        curve = ResampledRoc(np.array([[0, tenth, tenth, 0.5, 1]], np.float32), tmr)
+        assert curve.tar(0.1) == pytest.approx(0.75)
+        assert curve.tar(0.75) == pytest.approx(0.875)
+        assert curve.tar(0.05) == pytest.approx(0.25)
+        assert curve.eer() == pytest.approx(0.25)
+        assert curve.auc() == pytest.approx(0.025 + 0.3 + 0.4375)
+
+
+def test_a_replicate_without_trials_has_no_share() -> None:
+    weights = np.array([[0, 2], [1, 1], [2, 0]], np.float32)
+    shares = weighted_share(np.array([True, False, True]), np.array([0, 0, 0]), weights)
+    np.testing.assert_allclose(shares, [np.nan, 2 / 3, 2 / 3])
 
 
 def test_weights_draw_as_many_people_as_there_are_the_same_every_time() -> None:
@@ -99,6 +119,23 @@ def test_an_interval_on_the_scale_of_log_odds_by_hand() -> None:
     assert log_odds_interval(0.5, np.full(9, np.nan), 20) == wilson(10, 20)
 
 
+def test_replicates_that_are_no_number_do_not_count() -> None:
+    """Three replicates, one of nobody: log 4 +- 2.093 * 0.05 * sqrt(20 / 19) / 0.16."""
+    samples = np.array([0.75, 0.85, np.nan])
+    found = log_odds_interval(0.8, samples, 20)
+    assert found == log_odds_interval(0.8, samples[:2], 20)
+    assert found == (pytest.approx(0.671557, abs=1e-5), pytest.approx(0.886688, abs=1e-5))
+    half = 2.093 * 0.05 * np.sqrt(20 / 19)
+    expected = pytest.approx(0.1 - half, abs=1e-5), pytest.approx(0.1 + half, abs=1e-5)
+    assert paired_interval(0.1, np.array([0.05, 0.15, np.nan]), 20, folds=False) == expected
+
+
+def test_odds_beyond_all_numbers_are_a_share_of_one() -> None:
+    """A standard error of 400 times the share: exp(840) is infinite."""
+    with np.errstate(over="ignore"):
+        assert log_odds_interval(1e-4, np.array([0, 0.08]), 20) == (0, 1)
+
+
 def test_students_t_against_scipy() -> None:
     for freedom in (1, 5, 10, 11, 19, 49, 127, 5000):
         assert t95(freedom) == pytest.approx(stats.t.ppf(0.975, freedom), rel=2e-4)
@@ -114,6 +151,22 @@ def test_the_effective_count_between_subjects_and_trials() -> None:
     assert effective_count(own, np.arange(180)) == 180
     half = own + random.normal(size=180)  # a correlation of 1/2: 180 / (1 + 8 / 2)
     assert effective_count(half, person) == pytest.approx(36, rel=0.3)
+
+
+def test_the_effective_count_by_hand() -> None:
+    """n / (1 + (m - 1) r), r = (between - within) / (between + (usual - 1) within), 0 to 1.
+
+    Squares of 2 within three people, 2 / 3 by freedom, and of 43.5 between them, 87 / 4; a trial
+    has 7 / 3 of its person on average, a person usually 11 / 6: r is 69 / 73, the count 146 / 55.
+    """
+    for scores, person, count in (
+        ([1, 2, 3, 6, 6, 9], [0, 0, 0, 1, 1, 2], 146 / 55),
+        ([1, 1, 1, 0], [0, 0, 0, 1], 4 / 2.5),  # r = 1, a trial has 10 / 4 of its person
+        ([0, 1, 0, 1], [0, 0, 1, 1], 4),  # people differ less than their trials: r = 0
+        ([1, 1, 1, 1], [0, 0, 1, 1], 2),  # nothing is known of r: it is 1
+        ([0.1, 0.2, 0.3], [0, 0, 0], 1),  # one person
+    ):
+        assert effective_count(np.array(scores), np.array(person)) == pytest.approx(count)
 
 
 def test_paired_differences_are_surer_than_two_intervals() -> None:
@@ -146,6 +199,34 @@ def test_ten_errors_are_not_few_and_nine_are() -> None:
         found = measure(share, np.linspace(0, 1, 9), 60, drawn, errors=errors, effective=60)
         assert ("fewer than 10 errors" in found.method) == (few and right > 30), right
         assert ("Wilson" in found.method) == few, right
+
+
+@pytest.mark.parametrize(
+    ("errors", "alarms", "few"),
+    [(9, np.inf, True), (10, np.inf, False), (None, np.inf, False), (None, 3, True),
+     (None, 10, False), (50, 9, True), (9, 50, True), (50, 50, False)],
+)  # fmt: skip
+def test_the_fewer_of_errors_and_alarms_mark_a_number(errors, alarms, few: bool) -> None:
+    """The interval stays that of the replicates where no effective count is given."""
+    drawn, samples = Resampling().drawn(np.arange(20)), np.linspace(0.4, 0.6, 9)
+    found = measure(0.5, samples, 100, drawn, "a note", errors, alarms=alarms)
+    mark = "; fewer than 10 errors" if few else ""
+    assert found.method == drawn.method + "; a note" + mark
+    assert (found.low, found.high) == log_odds_interval(0.5, samples, 20)
+
+
+@pytest.mark.parametrize("errors", [3, 97])
+def test_few_trials_that_went_wrong_or_right_have_wilson_s_interval(errors: int) -> None:
+    """Of the effective count; only wrong ones are a mark. False alarms do not change it."""
+    drawn, samples = Resampling().drawn(np.arange(20)), np.linspace(0.4, 0.6, 9)
+    value = 1 - errors / 100
+    found = measure(value, samples, 100, drawn, "a note", errors, effective=40.5)
+    mark = "; fewer than 10 errors" if errors == 3 else ""
+    assert found.method == "Wilson with the effective count of trials; a note" + mark
+    assert (found.low, found.high) == wilson(value * 40.5, 40.5)
+    many = measure(0.5, samples, 100, drawn, errors=50, effective=40.5, alarms=2)
+    assert many.method == drawn.method + "; fewer than 10 errors"
+    assert (many.low, many.high) == log_odds_interval(0.5, samples, 20)
 
 
 def test_the_key_names_people_seed_and_replicates() -> None:
