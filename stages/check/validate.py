@@ -18,6 +18,7 @@ from stages.core.image_set import ImageSet
 from stages.core.params import (
     PARAMS_FILE,
     STAGES,
+    ModelName,
     Section,
     choices,
     choose,
@@ -43,7 +44,6 @@ def _whole(value: Any) -> Any:
     return value
 
 
-Model = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]  # in models/
 Side = Annotated[Literal[28, 14, 7], BeforeValidator(_whole)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # a dot would part a key
 
@@ -55,7 +55,7 @@ class Top(Section):
     loss: str
     backbone: Settings
     classifier: ClassifierParams
-    trunk: Model
+    trunk: ModelName
     schedule: str
     resolutions: list[Side]
     heads: list[str]
@@ -225,17 +225,15 @@ def _tells_confidences(head: str) -> bool:
 def _require_centres(top: Top) -> None:
     """Branches, and heads with confidences, are trained against an imported trunk's centres."""
     folder = Path("models") / top.trunk
-    if top.trunk in OUTPUTS or (folder / "classifier.safetensors").is_file():
+    if top.trunk == "train" or (folder / "classifier.safetensors").is_file():
         return
     there = [name for name in top.heads if (folder / f"heads/{name}/weights.safetensors").is_file()]
     needy = [name for name in top.heads if name not in there and _tells_confidences(name)]
-    for key, wanting in (("resolutions", top.resolutions), ("heads", needy)):
+    others = ", ".join(name for name in top.heads if name not in needy)
+    for key, wanting, left in (("resolutions", top.resolutions, ""), ("heads", needy, others)):
         if wanting:
             problem = f"{folder} came without class centres, and {wanting} are trained against them"
-            left = [name for name in top.heads if name not in needy]
-            remedy = "import them too (--classifier), or -S '{}={}'".format(
-                key, str([] if key == "resolutions" else left).replace("'", "")
-            )
+            remedy = f"import them too (--classifier), or -S '{key}=[{left}]'"
             raise _wrong(key, problem, remedy)
 
 
@@ -269,9 +267,11 @@ def _validate_sets(top: Top) -> None:
             f"{top.dataset} is the training set too",
             "split it into two entries of `datasets` that share no person",
         )
+    read = {}
     for name, entry in top.datasets.items():
         key, common = f"datasets.{name}", parse(ImageSet, entry, f"datasets.{name}")
-        _entry("datasets", common.format, common.options, f"{key}.format", ImageSet)
+        chosen = f"{key}.format", key, ImageSet.model_fields
+        read[name] = _chosen("datasets", common.format, common.options, *chosen)
         gives = _constant(choose("datasets", common.format, key), "GIVES")
         if common.align == "landmarks" and "landmarks" not in gives:
             problem = f"the format {common.format} has none"
@@ -279,28 +279,35 @@ def _validate_sets(top: Top) -> None:
         if name == top.dataset and "labels" not in gives:
             problem = f"{name} is of the format {common.format}, which names no classes"
             raise _wrong("dataset", problem, "choose a set with labels to train on")
-        if Path(common.root).resolve() in (Path.cwd(), *Path.cwd().parents):
+        if _root(top, name) in (Path.cwd(), *Path.cwd().parents):
             raise _wrong(f"{key}.root", "this project lies in it", "name the folder of the images")
-        if name in top.test_sets:
-            _require_other_people(top, name)
         try:
             _require_root(name, Path(common.root), common.format)
         except InputError as fault:
             if name == top.dataset:
                 raise
             print(f"{fault}\n{WITHOUT_IT}", file=sys.stderr)
+    _require_other_people(top, read)
 
 
-def _require_other_people(top: Top, test: str) -> None:
-    """Two sets of the same files share no person only as the two parts of one split."""
-    ours, theirs = top.datasets[top.dataset], top.datasets[test]
-    if Path(ours.get("root", "")) != Path(theirs.get("root", "")):
-        return
-    parts = [entry.get("part") for entry in (ours, theirs)]
-    if parts != ["train", "test"] or ours.get("held_out") != theirs.get("held_out"):
-        problem = f"it has the files of {top.dataset}, which is trained on"
-        remedy = "give it `part: test` and the training set `part: train`, of the same `held_out`"
-        raise _wrong(f"datasets.{test}", problem, remedy)
+def _require_other_people(top: Top, read: dict[str, Section]) -> None:
+    """Two sets of the same files share no person only as the two parts of one split.
+
+    Args:
+        read: options of the reader of each set.
+    """
+    ours = read[top.dataset]
+    for name in top.test_sets:
+        theirs, roots = read[name], {_root(top, name), _root(top, top.dataset)}
+        parts = [getattr(options, "part", None) for options in (ours, theirs)]
+        if len(roots) == 1 and (parts != ["train", "test"] or ours.held_out != theirs.held_out):
+            problem = f"it has the files of {top.dataset}, which is trained on"
+            remedy = "give it `part: test`, the training set `part: train`, both one `held_out`"
+            raise _wrong(f"datasets.{name}", problem, remedy)
+
+
+def _root(top: Top, name: str) -> Path:
+    return Path(top.datasets[name]["root"]).resolve()
 
 
 WITHOUT_IT = (
@@ -352,8 +359,8 @@ def _validate_benchmarks(top: Top) -> None:
             problem = f"{common.dataset!r} is none of {', '.join(top.test_sets)}"
             remedy = f"choose one of `test_sets`, or leave it out: -S '~{key}'"
             raise _wrong(f"{key}.dataset", problem, remedy)
-        options = _options(Benchmark, entry)
-        _entry("protocols", common.protocol, options, f"{key}.protocol", Benchmark)
+        chosen = f"{key}.protocol", key, Benchmark.model_fields
+        _chosen("protocols", common.protocol, _options(Benchmark, entry), *chosen)
         kind = top.datasets[common.dataset]["format"]
         needs = _constant(choose("protocols", common.protocol, key), "NEEDS")
         if needs and not {*needs} & {*_constant(choose("datasets", kind, key), "GIVES")}:
@@ -369,22 +376,18 @@ def _options(model: type[Section], entry: Settings) -> Settings:
     return {key: value for key, value in entry.items() if key not in model.model_fields}
 
 
-def _chosen(library: str, name: str, settings: Settings | None, key: str, section: str) -> Section:
-    """The typed settings of a library's choice; `key` names the choice, `section` the settings."""
-    return parse(declared_params(choose(library, name, key)), settings or {}, section)
-
-
-def _entry(library: str, name: str, options: Settings, key: str, common: type[Section]) -> Section:
-    """As `_chosen`, for `options` that stand beside the keys that every entry has."""
-    section = key.rpartition(".")[0]
-    own = declared_params(choose(library, name, key)).model_fields
-    for option in options:
-        if option not in own:
-            keys = ", ".join([*common.model_fields, *own])
-            raise _wrong(
-                f"{section}.{option}", "unknown key", f"remove it; the keys here are {keys}"
-            )
-    return _chosen(library, name, options, key, section)
+def _chosen(
+    library: str,
+    name: str,
+    settings: Settings | None,
+    key: str,
+    section: str,
+    beside: Iterable[str] = (),
+) -> Section:
+    """The typed settings of a library's choice; `key` names the choice, `section` the settings,
+    which stand there with the keys `beside` them."""
+    declared = declared_params(choose(library, name, key))
+    return parse(declared, settings or {}, section, beside=beside)
 
 
 def _named(name: str, known: Iterable[str], key: str, where: str) -> None:

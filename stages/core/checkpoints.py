@@ -16,7 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -109,13 +109,12 @@ def _digest(settings: dict[str, Any], inputs: list[Path]) -> str:
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     deadline = time.monotonic() + WAIT_FOR_LOCK_S
-    with ExitStack() as stack:
-        while not (lock := _try_lock(path)):
-            if time.monotonic() > deadline:
-                problem = "another training run holds this checkpoint"
-                raise InputError(path, problem, "wait for it or stop it")
-            time.sleep(LOCK_POLL_S)
-        stack.enter_context(lock)
+    while not (lock := _try_lock(path)):
+        if time.monotonic() > deadline:
+            problem = "another training run holds this checkpoint"
+            raise InputError(path, problem, "wait for it or stop it")
+        time.sleep(LOCK_POLL_S)
+    with lock:
         yield
 
 

@@ -108,25 +108,21 @@ def _hosts() -> list[str]:
     if _count("NNODES") == "1":
         return ["--standalone"]
     needed = {"--node-rank": "NODE_RANK", "--master-addr": "MASTER_ADDR"}
-    options = [
-        "--nnodes",
-        _count("NNODES"),
-        "--master-port",
-        os.environ.get("MASTER_PORT", "29500"),
-    ]
+    hosts, port = _count("NNODES"), os.environ.get("MASTER_PORT", "29500")
+    options = ["--nnodes", hosts, "--master-port", port]
     for option, name in needed.items():
         if name not in os.environ:
             raise InputError(
                 "environment", "is not set", "set it on every host when NNODES is above 1", name
             )
         options += [option, os.environ[name]]
-    hosts, host = _count("NNODES"), os.environ["NODE_RANK"]
+    host = os.environ["NODE_RANK"]
     if not (host.isdecimal() and int(host) < int(hosts)):
         remedy = f"give each of the {hosts} hosts its own number, from 0 on"
         raise InputError("environment", f"{host!r} is no host's number", remedy, "NODE_RANK")
     if "RANK_TIMEOUT" in os.environ:
         options += ["--rdzv-conf", f"timeout={_count('RANK_TIMEOUT')}"]
-    where = f"{os.environ['MASTER_ADDR']}, port {options[options.index('--master-port') + 1]}"
+    where = f"{os.environ['MASTER_ADDR']}, port {port}"
     print(f"host {host} of {hosts} waits for the others at {where}", file=sys.stderr, flush=True)
     return options
 

@@ -47,6 +47,8 @@ class Section(BaseModel):
 
 Rate = Annotated[float, Field(gt=0, le=1)]  # a share, not a percentage
 Rank = Annotated[int, Field(ge=1)]
+MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+ModelName = Annotated[str, Field(pattern=MODEL_NAME)]  # a folder in models/
 
 BASES_OF_PARAMS = {"Section", "Magnitudes", "Recipe", "Params"}
 
@@ -87,8 +89,10 @@ def _refuse_depth(path: Path, events: Iterable[yaml.Event]) -> None:
             raise InputError(path, f"more than {DEEPEST} levels deep", RESTORE, line)
 
 
-def parse(model: type[T], values: Any, key: str, path: Path = PARAMS_FILE) -> T:
-    """`values` of params.yaml at dotted `key` as a `model`.
+def parse(
+    model: type[T], values: Any, key: str, path: Path = PARAMS_FILE, beside: Iterable[str] = ()
+) -> T:
+    """`values` of params.yaml at dotted `key` as a `model`; keys `beside` them belong to others.
 
     Raise InputError that names the first wrong key, what is wrong with it, and the valid names.
     """
@@ -105,7 +109,7 @@ def parse(model: type[T], values: Any, key: str, path: Path = PARAMS_FILE) -> T:
         )
         if first["type"] == "extra_forbidden":
             raise InputError(
-                path, "unknown key", f"remove it; the keys here are {_keys(model)}", dotted
+                path, "unknown key", f"remove it; the keys here are {_keys(model, beside)}", dotted
             ) from None
         problem = first["msg"][0].lower() + first["msg"][1:]
         if first["type"] != "missing":
@@ -175,8 +179,8 @@ def _is_declaration(node: ast.stmt) -> bool:
     )
 
 
-def _keys(model: type[Section]) -> str:
-    return ", ".join(model.model_fields) or "none"
+def _keys(model: type[Section], beside: Iterable[str] = ()) -> str:
+    return ", ".join([*beside, *model.model_fields]) or "none"
 
 
 def load(library: str, name: str, settings: Any, key: str) -> tuple[Any, Section]:

@@ -28,12 +28,8 @@ ORIGIN = (
     "put the IJB-B or IJB-C release of InsightFace there (meta/, loose_crop/): "
     "github.com/deepinsight/insightface, recognition/_evaluation_/ijb"
 )
-GIVES = (
-    "landmarks",
-    "templates",
-    "template_pairs",
-    "galleries",
-)  # lists, and what is known of its images
+# lists, and what is known of its images
+GIVES = ("landmarks", "templates", "template_pairs", "galleries")
 LANDMARKS = 10
 POINTS = "*_name_5pts_score.txt"
 OPTIONAL = {  # table -> its lists

@@ -22,8 +22,8 @@ def extract(job: Job) -> None:
 
     The file has a row for each image of the unpacked set, in its order (for IJB that of the list of
     landmarks), or one for each that could be aligned, or one for each image of a pack, of which
-    many occur twice. Where it has no mirror images the embedding
-    stands for both, which changes no cosine.
+    many occur twice. Where it has no mirror images the embedding stands for both, which changes no
+    cosine.
     """
     entry = section(f"features.{job.item}", ExternalFeatures)
     path = Path(entry.file)

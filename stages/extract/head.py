@@ -38,7 +38,7 @@ def extract(job: Job) -> None:
         arrays |= set_descriptors(job.image_set, features, pooling, told=arrays[said])
     else:
         pooling = coreset
-        arrays = set_descriptors(job.image_set, features, coreset, told=head.describe)
+        arrays = set_descriptors(job.image_set, features, pooling, told=head.describe)
     contract = InputContract(**read_header(job.trunk / WEIGHTS)["contract"])
     write_features(job.output, arrays, about(job, folder, contract, pooling))
 

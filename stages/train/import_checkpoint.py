@@ -14,6 +14,7 @@ from stages.core.contract import InputContract
 from stages.core.entry import start
 from stages.core.errors import InputError
 from stages.core.files import atomic_folder, sha256
+from stages.core.params import MODEL_NAME
 from stages.core.weights import save_weights
 from stages.networks._files import CENTRES, WEIGHTS, fingerprint, save_network
 from stages.train.import_classifier import Classes, holds_centres, read_classes
@@ -24,7 +25,6 @@ from stages.train.import_systems import SYSTEMS, System
 
 MODELS = Path("models")
 OF_STAGES = ("train", "distill", "head")
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def main(
@@ -61,7 +61,7 @@ def main(
 
 def _target(name: str) -> Path:
     target = MODELS / name
-    if not NAME.fullmatch(name) or name in OF_STAGES:
+    if not re.fullmatch(MODEL_NAME, name) or name in OF_STAGES:
         raise InputError(
             target,
             "is no name for a model",

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.core.params import Section
+from stages.core.params import ModelName, Section
 from stages.core.recipe import Resampler
 
 
@@ -23,6 +23,4 @@ class Params(Section):
     accumulate: int = Field(1, ge=1)  # parts of a batch, one after the other
     compile: bool = False  # torch.compile
     checkpoint_steps: int = Field(1000, ge=1)  # between two checkpoints within an epoch
-    initial: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-    )  # model in models/ to start from
+    initial: ModelName | None = None  # to start from

@@ -129,6 +129,21 @@ def test_a_spoilt_key_is_named(params, key: str, value: object, said: str) -> No
         validate(params)
 
 
+def test_two_parts_of_one_folder_share_no_person(params, tmp_path, monkeypatch) -> None:
+    """A share held out by default is the same as one that is named."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    mine = {"format": "folder", "root": "photos", "align": "detect"}
+    params["datasets"]["orl_pack"] = {**mine, "root": str(tmp_path / "photos"), "part": "test"}
+    params["benchmarks"]["orl_pairs"] = {"protocol": "all_pairs", "dataset": "orl_pack"}
+    for ours in ({"part": "train", "held_out": 0.3}, {"part": "test"}, {}):
+        params["datasets"]["orl"] = mine | ours
+        with pytest.raises(InputError, match=r"orl_pack: it has the files of orl.*part: test"):
+            validate(params)
+    params["datasets"]["orl"] = mine | {"part": "train", "held_out": 0.2}
+    validate(params)
+
+
 def test_the_reference_s_rule_for_branches_is_one_for_iresnets(params) -> None:
     params["distill"]["freeze"] = "reference"
     validate(params)
