@@ -128,8 +128,8 @@ def main(name: str) -> None:
     if name == NAME:
         device, prepare = register(), seeding.prepare
 
-        def prepare_elsewhere(seed: int, threads: int, chosen: str) -> torch.device:
-            prepare(seed, threads, "cpu")
+        def prepare_elsewhere(seed: int, threads: int, _: str, instructions: str) -> torch.device:
+            prepare(seed, threads, "cpu", instructions)
             return device
 
         seeding.prepare = prepare_elsewhere

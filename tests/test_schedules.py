@@ -42,6 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write(schedule: str, **changes: Any) -> dict[str, Any]:
     params = PUBLISHED | {
         "dataset": "faces", "schedule": schedule, "threads": 1, "device": "cpu",
+        "instructions": "avx2",
         "backbone": {"name": "iresnet", "depth": 18, "width": 0.125, "embedding": 16},
     } | changes  # fmt: skip
     params["schedules"] = params["schedules"] | {schedule: short(schedule)}

@@ -63,6 +63,7 @@ class Top(Section):
     seed: int = Field(ge=0, lt=1 << 63, strict=True)
     threads: int = Field(ge=1, le=MOST_THREADS, strict=True)
     device: Literal["auto", "cpu", "cuda"]
+    instructions: Literal["avx2", "native"]
     datasets: dict[Name, Settings]
     benchmarks: dict[Name, Settings]
     features: dict[Name, ExternalFeatures] = {}
@@ -104,6 +105,13 @@ def validate(params: Settings) -> None:
     ):
         for name in names:
             choose(library, name, key)
+    for name in ("train", "extract"):
+        precision = stages[name].precision
+        if precision != "fp32" and top.instructions == "avx2" and top.device != "cuda":
+            doubt = (
+                "a CPU held to AVX2 emulates it, slower than fp32; `instructions: native` is faster"
+            )
+            print(f"{PARAMS_FILE}: {name}.precision: {precision}: {doubt}", file=sys.stderr)
     embedding = _validate_model(top, stages["train"], stages["distill"].freeze)
     _validate_heads(top, embedding)
     _require_centres(top)

@@ -1,4 +1,4 @@
-"""One place where randomness, threads and the device are set: before the first torch operation."""
+"""Where randomness, threads, device and instructions are set: before the first torch operation."""
 
 from __future__ import annotations
 
@@ -14,15 +14,30 @@ if TYPE_CHECKING:
     import torch
 
 
-def prepare(seed: int, threads: int, device: str = "auto") -> torch.device:
+AVX2 = {  # what caps PyTorch's own kernels, oneDNN's and MKL's; each is read at its first use
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "AVX2",
+}
+
+
+def prepare(seed: int, threads: int, device: str, instructions: str) -> torch.device:
     """Seed torch, fix its threads, choose the device, and ask for deterministic algorithms.
 
-    The number of threads changes the order of float sums and with it the weights: a parameter.
-    A process that torchrun started joins the others, on a CUDA device of its own if there is one.
+    The number of threads changes the order of float sums and with it the weights, and so does the
+    width of the processor's vectors: parameters. A process that torchrun started joins the others,
+    on a CUDA device of its own if there is one.
+
+    Args:
+        device: `auto`, `cpu` or `cuda`.
+        instructions: `avx2` holds an x86 processor to AVX2, so that each of them that has it gives
+            the same bytes; `native` takes the widest vectors it has.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
+    if instructions == "avx2" and torch.cpu.get_capabilities().get("avx2"):
+        os.environ.update(AVX2)
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     if device == "auto":

@@ -32,7 +32,7 @@ from stages.distill.student import FREEZES
 from stages.losses._classifier import Classifier
 from stages.networks._files import CENTRES, WEIGHTS, fingerprint, load_trunk, save_network
 
-CHOICES = ("dataset", "loss", "classifier", "trunk", "seed", "threads", "device")
+CHOICES = ("dataset", "loss", "classifier", "trunk", "seed", "threads", "device", "instructions")
 
 
 def main(resolution: str) -> None:
@@ -40,7 +40,7 @@ def main(resolution: str) -> None:
     side = int(resolution)
     params = read_params()
     seed = params["seed"]
-    device = prepare(seed, params["threads"], params["device"])
+    device = prepare(seed, params["threads"], params["device"], params["instructions"])
     settings = section("distill", Params, params)
     source = Path("models") / params["trunk"]
     trunk = load_trunk(source)

@@ -26,6 +26,7 @@ def main(model: str, image_set: str) -> None:
         seed=params["seed"],
         threads=params["threads"],
         device=params["device"],
+        instructions=params["instructions"],
     )
     if kind == "branches" and not job.resolutions:
         with atomic_folder(job.output):  # nothing to do, and no torch to wait for

@@ -23,7 +23,7 @@ BRANCHES = Path("models/distill")
 
 def extract(job: Job) -> None:
     """Write `branches/branch_<r>` and `branches/upsampled_<r>` for every resolution r."""
-    device = prepare(job.seed, job.threads, job.device)
+    device = prepare(job.seed, job.threads, job.device, job.instructions)
     trunk = load_trunk(job.trunk)
     network = for_inference(trunk, job.settings, device)
     images = Images(job.image_set, job.settings, trunk.contract, device)

@@ -26,7 +26,7 @@ OF_TRUNK = ("embedding", "mirrored", "norm")
 
 def extract(job: Job) -> None:
     """Write `head_<name>`: confidences, and the descriptor and confidences of templates."""
-    device = prepare(job.seed, job.threads, job.device)
+    device = prepare(job.seed, job.threads, job.device, job.instructions)
     folder = Path("models/head") / job.item
     heads, head, header = load_head(folder, device)
     require_trunk(folder / WEIGHTS, header, job.trunk)

@@ -28,3 +28,4 @@ class Job:
     seed: int
     threads: int
     device: str
+    instructions: str

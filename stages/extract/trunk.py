@@ -13,7 +13,7 @@ from stages.networks._files import load_trunk
 
 def extract(job: Job) -> None:
     """Write `trunk`: embeddings, norms, descriptors by mean and by norm."""
-    device = prepare(job.seed, job.threads, job.device)
+    device = prepare(job.seed, job.threads, job.device, job.instructions)
     trunk = load_trunk(job.trunk)
     network = for_inference(trunk, job.settings, device)
     images = Images(job.image_set, job.settings, trunk.contract, device)

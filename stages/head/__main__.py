@@ -24,14 +24,14 @@ from stages.head import sets, uncertainty
 from stages.head.frozen import Frozen
 from stages.networks._files import WEIGHTS, fingerprint
 
-CHOICES = ("dataset", "trunk", "seed", "threads", "device")
+CHOICES = ("dataset", "trunk", "seed", "threads", "device", "instructions")
 
 
 def main(name: str) -> None:
     """Train the head `name` (a file of stages/heads) on the frozen trunk."""
     params = read_params()
     seed = params["seed"]
-    device = prepare(seed, params["threads"], params["device"])
+    device = prepare(seed, params["threads"], params["device"], params["instructions"])
     source = Path("models") / params["trunk"]
     imported = source / "heads" / name / WEIGHTS
     own = params["head"]["shared"] | (params["head"].get(name) or {})

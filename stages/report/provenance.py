@@ -35,6 +35,7 @@ CHOICES = (
     "seed",
     "threads",
     "device",
+    "instructions",
     "extract",
     "descriptors",
 )

@@ -28,7 +28,17 @@ from stages.train.initial import start_from
 from stages.train.params import Params
 
 OUTPUT, LOG = Path("models/train"), Path("metrics/train")
-CHOICES = ("dataset", "loss", "backbone", "classifier", "schedule", "seed", "threads", "device")
+CHOICES = (
+    "dataset",
+    "loss",
+    "backbone",
+    "classifier",
+    "schedule",
+    "seed",
+    "threads",
+    "device",
+    "instructions",
+)
 HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -36,7 +46,7 @@ def main() -> None:
     """Train the trunk that params.yaml describes."""
     params = read_params()
     seed, schedule_name = params["seed"], params["schedule"]
-    device = prepare(seed, params["threads"], params["device"])
+    device = prepare(seed, params["threads"], params["device"], params["instructions"])
     settings = section("train", Params, params)
     recipe = section(f"schedules.{schedule_name}", Recipe, params)
     loss = params["loss"]

@@ -235,6 +235,18 @@ def test_a_doubtful_lambda_g_is_said_and_passes(params, capsys) -> None:
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize("stage", ["train", "extract"])
+def test_an_emulated_precision_is_said_and_passes(params, capsys, stage: str) -> None:
+    params[stage]["precision"] = "bf16"
+    validate(params)
+    said = capsys.readouterr().err
+    assert said.startswith(f"params.yaml: {stage}.precision: bf16: a CPU held to AVX2 emulates it")
+    assert said.count("\n") == 1
+    for choice in ({"instructions": "native"}, {"device": "cuda"}):
+        validate(params | choice)
+    assert capsys.readouterr().err == ""
+
+
 def test_missing_wheel_of_the_embedded_faces_is_named(params, monkeypatch) -> None:
     from importlib.metadata import PackageNotFoundError
 

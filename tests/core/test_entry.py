@@ -58,4 +58,4 @@ def test_other_faults_are_this_programs(monkeypatch) -> None:
 def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(InputError, match="device: this torch finds no CUDA device"):
-        prepare(0, 1, "cuda")
+        prepare(0, 1, "cuda", "native")

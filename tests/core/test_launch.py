@@ -24,7 +24,7 @@ from stages.core.seeding import prepare
 
 def main(what):
     """Add ones over ranks, but for the last rank, which may fail."""
-    prepare(0, 1, "cpu")
+    prepare(0, 1, "cpu", "native")
     os.write(1, f"pid {os.getpid()}\\n".encode())  # at once: ranks write beside each other
     if rank() == size() - 1:
         if what == "input":

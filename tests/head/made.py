@@ -48,8 +48,8 @@ def project(root: Path, heads: dict[str, dict[str, Any]]) -> None:
     write_table(root / "data/unpack/sets/tables/templates.parquet", templates)
     params = {
         "dataset": "faces", "trunk": "train", "seed": 0, "threads": 1, "device": "cpu",
-        "resolutions": [14], "heads": list(heads), "extract": {}, "features": {},
-        "head": {"shared": SHARED} | heads,
+        "instructions": "avx2", "resolutions": [14], "heads": list(heads), "extract": {},
+        "features": {}, "head": {"shared": SHARED} | heads,
         "descriptors": {name: {} for name in ("mean", "norm", "kappa", "precision", "coreset")},
     }  # fmt: skip
     (root / "params.yaml").write_text(yaml.safe_dump(params))

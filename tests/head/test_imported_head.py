@@ -29,7 +29,14 @@ def test_it_is_taken_as_it_is(tmp_path, monkeypatch):
     with atomic_folder("data/align/faces") as folder, ImageSetWriter(folder, 4, folder) as writer:
         for number in range(4):
             writer.add(png(number, 112, 112), f"record {number}", number // 2)
-    params = {"dataset": "faces", "trunk": "set", "seed": 0, "threads": 1, "device": "cpu"}
+    params = {
+        "dataset": "faces",
+        "trunk": "set",
+        "seed": 0,
+        "threads": 1,
+        "device": "cpu",
+        "instructions": "avx2",
+    }
     trained = {"epochs": 3, "batch": 2, "lr": 0.1}
     params |= {"head": {"shared": trained, "coreset": {"points": 7}}}
     Path("params.yaml").write_text(yaml.safe_dump(params))

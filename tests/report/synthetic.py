@@ -193,6 +193,7 @@ def params(benchmarks: dict[str, dict[str, str]]) -> dict:
         "seed": 0,
         "threads": 2,
         "device": "cpu",
+        "instructions": "avx2",
         "losses": {"arcface": {"margin": 0.5, "scale": 64}},
         "schedules": {"short": {"epochs": 2}},
         "descriptors": {},

@@ -38,7 +38,13 @@ def params(tmp_path, monkeypatch) -> dict[str, Any]:
             payload = cv2.imencode(".png", image)[1].tobytes()
             writer.add(payload, f"image {row}", label=row // EACH)
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params |= {"dataset": "faces", "schedule": "short", "threads": 1, "device": "cpu"}
+    params |= {
+        "dataset": "faces",
+        "schedule": "short",
+        "threads": 1,
+        "device": "cpu",
+        "instructions": "avx2",
+    }
     params["backbone"] = {"name": "iresnet", "depth": 18, "width": 0.125, "embedding": 16}
     params["schedules"]["short"] = copy.deepcopy(RECIPE)
     params["train"] |= {"precision": "fp32", "initial": None}
