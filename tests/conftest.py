@@ -3,7 +3,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
+from stages.core.seeding import hold_to_avx2
 from tests.goldens import ABSENT, FOLDER, NOT_YET_COVERED
+
+hold_to_avx2()  # as the stages do, so that what tests compute is what stages compute
 
 # The same examples every time, however slow the machine; `--hypothesis-profile=search` draws new
 # ones, many more of them.

@@ -17,6 +17,7 @@ from stages.core.params import STAGES
 
 ROOT = STAGES.parent
 LISTS = Path("data/check")
+PACKAGE = "stages/__init__.py"  # runs before all else; those of the packages in it do nothing
 LISTED = (  # all stages of dvc.yaml but check; what follows `_` is a module of the stage
     "fetch",
     "unpack",
@@ -120,7 +121,7 @@ def closure(*modules: str) -> set[str]:
         file = module_file(module)
         assert file is not None, f"{module} is no module of ours"
         waiting.extend(imports(file))
-    return {str(module_file(module).relative_to(ROOT)) for module in seen}
+    return {PACKAGE, *(str(module_file(module).relative_to(ROOT)) for module in seen)}
 
 
 def loaded_libraries(files: set[str]) -> set[str]:

@@ -36,8 +36,8 @@ def prepare(seed: int, threads: int, device: str, instructions: str) -> torch.de
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
-    if instructions == "avx2" and torch.cpu.get_capabilities().get("avx2"):
-        os.environ.update(AVX2)
+    if instructions == "avx2":
+        hold_to_avx2()
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     if device == "auto":
@@ -59,6 +59,17 @@ def prepare(seed: int, threads: int, device: str, instructions: str) -> torch.de
             timeout=timedelta(seconds=int(patience)) if patience else None,
         )
     return torch.device(device)
+
+
+def hold_to_avx2() -> None:
+    """Cap the vectors of an x86 processor, in this process and those it starts.
+
+    It comes too late once a tensor has been computed.
+    """
+    import torch
+
+    if torch.cpu.get_capabilities().get("avx2"):
+        os.environ.update(AVX2)
 
 
 def derive(seed: int, *labels: object) -> int:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from stages.networks._dropout import Dropout
 from stages.networks._prelu import PReLU
+from stages.networks._shortcut import Shortcut
 from stages.networks._staged import (
     BODY_SIDE,
     CHANNELS,
@@ -84,7 +85,7 @@ class Unit(nn.Module):
         super().__init__()
         if inputs != outputs:
             self.shortcut_layer = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+                Shortcut(inputs, outputs, stride), nn.BatchNorm2d(outputs)
             )
         else:
             self.shortcut_layer = nn.MaxPool2d(1, stride) if stride > 1 else nn.Identity()

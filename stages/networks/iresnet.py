@@ -24,6 +24,7 @@ from stages.core.params import Section
 from stages.networks._dropout import Dropout
 from stages.networks._folding import fold
 from stages.networks._prelu import PReLU
+from stages.networks._shortcut import Shortcut
 from stages.networks._staged import (
     BODY_SIDE,
     CHANNELS,
@@ -115,7 +116,7 @@ class Block(nn.Module):
         self.downsample = None
         if stride != 1 or inputs != outputs:
             self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs, **norm)
+                Shortcut(inputs, outputs, stride), nn.BatchNorm2d(outputs, **norm)
             )
 
     def forward(self, map_: Tensor) -> Tensor:
