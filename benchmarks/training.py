@@ -82,7 +82,7 @@ def _row(case: Case, precision: str, batch: int, aim: tuple[float, float], note:
     limit = flop * gemm_s / (2 * GEMM_SIDE**3)
     note = f"{batch / ours_s:.1f} img/s, batch {batch}; theirs: eager fp32{note}"
     name = f"training step, {case.name}, {precision}"
-    note += "; limit: fp32 matrix product"
+    note += f"; limit: {'bf16' if half and has_bf16() else 'fp32'} matrix product"
     cause = EMULATION if half and not has_bf16() else CONVOLUTIONS
     return Row(name, ours_s, theirs_s, *aim, limit / ours_s, note, cause)
 
@@ -94,6 +94,7 @@ def _tasks(number: int, batch: int, half: bool) -> tuple[Task, Task, Task]:
     images = torch.rand(batch, 3, SIDE, SIDE) * 2 - 1
     labels = torch.randint(CLASSES, (batch,))
     square = torch.rand(GEMM_SIDE, GEMM_SIDE)
+    square = square.bfloat16() if half and has_bf16() else square
     return (
         _ours(copy.deepcopy(network), images, labels, half),
         _theirs(network, images, labels),

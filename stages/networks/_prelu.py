@@ -16,10 +16,14 @@ class PReLU(nn.PReLU):
 
     def forward(self, map_: Tensor) -> Tensor:
         """[B, C, ...] -> [B, C, ...]."""
-        own = map_.device.type == "cpu" and map_.dtype == self.weight.dtype
-        if own and torch.is_grad_enabled() and not torch.compiler.is_compiling():
-            return _PReLU.apply(map_, self.weight)
-        return super().forward(map_)
+        here = map_.device.type == "cpu" and not torch.compiler.is_compiling()
+        if not here or not torch.is_grad_enabled():
+            return super().forward(map_)
+        slopes = self.weight
+        if torch.is_autocast_enabled("cpu") and map_.dtype != torch.float64:
+            precision = torch.get_autocast_dtype("cpu")
+            map_, slopes = map_.to(precision), slopes.to(precision)
+        return _PReLU.apply(map_, slopes)
 
 
 class _PReLU(torch.autograd.Function):
@@ -34,6 +38,6 @@ class _PReLU(torch.autograd.Function):
         above = torch.ops.aten.threshold_backward(gradient, map_, 0)
         below = gradient - above
         places = range(2, map_.ndim)
-        of_map = torch.addcmul(above, below, slopes.view(-1, *(1 for _ in places)))
+        of_map = above.addcmul_(below, slopes.view(-1, *(1 for _ in places)))
         of_slopes = below.mul_(map_).sum((0, *places)) if ctx.needs_input_grad[1] else None
         return of_map, of_slopes

@@ -70,12 +70,28 @@ def test_slopes_that_stay():
     assert (of_inputs == PReLU(1).weight.item()).all()
 
 
-def test_autocast_and_state_are_pytorchs():
+def test_the_state_is_pytorchs():
     ours, theirs = pair(4)
     assert ours.state_dict().keys() == theirs.state_dict().keys()
-    inputs = torch.randn(2, 4, 3, 3, dtype=torch.bfloat16)
-    with torch.autocast("cpu", torch.bfloat16):
-        results = [gradients(layer, inputs, torch.ones_like(inputs)) for layer in (ours, theirs)]
+
+
+@pytest.mark.parametrize("given", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_autocast_is_pytorchs_bit_for_bit(shape, precision, given):
+    torch.manual_seed(0)
+    layers = pair(shape[1], torch.float64 if given == torch.float64 else torch.float32)
+    inputs, upstream = torch.randn(2, *shape)
+    inputs.view(-1)[::7] = 0.0
+    with torch.autocast("cpu", precision):
+        upstream = upstream.to(layers[1](inputs.to(given)).dtype)
+        results = [gradients(layer, inputs.to(given), upstream) for layer in layers]
     for one, other in zip(*results, strict=True):
-        assert torch.equal(one, other)
         assert one.dtype == other.dtype
+        assert torch.equal(one, other)
+
+
+def test_two_precisions_are_refused_as_pytorch_does():
+    for layer in pair(2):
+        with pytest.raises(RuntimeError, match="promoting not supported"):
+            layer(torch.ones(1, 2, dtype=torch.float64))
