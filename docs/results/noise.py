@@ -1,10 +1,11 @@
-"""How far processes and precision show beside the seed: ORL's trunk, trained in each way.
+"""How far processes, precision and vectors show beside the seed: ORL's trunk, in each way.
 
     python -m docs.results.noise
 
-runs what docs/results/noise.csv lacks (minutes a run; many of them in bf16 on a CPU without it),
-and brings the table of docs/distributed.md up to date; with `--table` the latter alone. It needs
-the aligned sets: dvc repro align.
+runs what docs/results/noise.csv lacks (minutes a run; many of them in bf16 on a CPU without it; the
+AVX-512 rows need a processor that has it, bf16 numbers included), and brings the table of
+docs/distributed.md up to date; with `--table` the latter alone. It needs the aligned sets: dvc
+repro align.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ NAME = "docs.results.noise"
 ROOT = STAGES.parent
 FILE, DOCUMENT = Path(__file__).with_name("noise.csv"), ROOT / "docs/distributed.md"
 SEEDS = range(5)
-WAYS = {  # name -> processes, precision; the first is what the others are compared with
-    "1 process, fp32": (1, "fp32"),
-    "2 processes, fp32": (2, "fp32"),
-    "3 processes, fp32": (3, "fp32"),
-    "1 process, bf16": (1, "bf16"),
+WAYS = {  # name -> processes, precision, instructions; the others are compared with the first
+    "1 process, fp32": (1, "fp32", "avx2"),
+    "2 processes, fp32": (2, "fp32", "avx2"),
+    "3 processes, fp32": (3, "fp32", "avx2"),
+    "1 process, bf16, emulated": (1, "bf16", "avx2"),
+    "1 process, fp32, AVX-512": (1, "fp32", "native"),
+    "1 process, bf16, AVX-512": (1, "bf16", "native"),
 }
 BENCHMARK, TEST_SET, ROW = "orl_all_pairs", "orl_templates", "112&112"
 METRICS = {"auc": "AUC", "tar@far=1e-2": "TAR at FAR 1e-2", "tar@far=1e-3": "TAR at FAR 1e-3"}
@@ -44,11 +47,11 @@ def main(table: bool) -> None:
     """Train and evaluate what the file lacks, then write the table."""
     known = read()
     done = set(known[KEYS].itertuples(index=False, name=None))
-    for way, (processes, precision) in WAYS.items():
+    for way, choices in WAYS.items():
         for seed in () if table else SEEDS:
             if (way, seed) in done:
                 continue
-            measured = trained(seed, processes, precision)
+            measured = trained(seed, *choices)
             known.loc[len(known)] = [way, seed, *(measured[metric] for metric in METRICS)]
             print(known.tail(1).to_string(header=False), file=sys.stderr)
             with atomic_file(FILE) as scratch:
@@ -64,10 +67,11 @@ def read() -> pd.DataFrame:
     return pd.read_csv(FILE)
 
 
-def trained(seed: int, processes: int, precision: str) -> dict[str, float]:
+def trained(seed: int, processes: int, precision: str, instructions: str) -> dict[str, float]:
     """The metrics of one training, made by the stages in a folder of their own."""
     params = read_params(ROOT / "params.yaml")
-    params |= {"seed": seed, "threads": 1, "resolutions": [], "heads": []}
+    params |= {"seed": seed, "threads": 1, "instructions": instructions}
+    params |= {"resolutions": [], "heads": []}
     params["train"]["precision"] = precision
     params["evaluate"] |= {"settings": [ROW], "baselines": [], "bootstrap": 100}
     environment = os.environ | {"NPROC": str(processes), "PYTHONPATH": str(ROOT)}

@@ -53,9 +53,10 @@ def pair_scores(
         left, right: rows of each pair.
     """
     row_of, column_of = _numbered(left, len(first)), _numbered(right, len(second))
-    used_first, used_second = first[row_of >= 0], second[column_of >= 0]
-    if len(left) <= DENSE * len(used_first) * len(used_second):
+    combinations = np.count_nonzero(row_of >= 0) * np.count_nonzero(column_of >= 0)
+    if len(left) <= DENSE * combinations:
         return _singly(first, second, left, right)
+    used_first, used_second = first[row_of >= 0], second[column_of >= 0]
     order = None
     if np.any(left[1:] < left[:-1]):
         # a stable sort of 16-bit keys is a radix sort: linear
