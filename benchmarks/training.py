@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks._measure import EMULATION, NO_BF16, Row, Task, apart, has_bf16
+from benchmarks._measure import NO_BF16, Row, Task, apart, cause_of_bf16, has_bf16
 from benchmarks.head import plain
 from stages.core.gradients import Descent
 from stages.core.optim import build_optimizer
@@ -83,7 +83,7 @@ def _row(case: Case, precision: str, batch: int, aim: tuple[float, float], note:
     note = f"{batch / ours_s:.1f} img/s, batch {batch}; theirs: eager fp32{note}"
     name = f"training step, {case.name}, {precision}"
     note += f"; limit: {'bf16' if half and has_bf16() else 'fp32'} matrix product"
-    cause = EMULATION if half and not has_bf16() else CONVOLUTIONS
+    cause = cause_of_bf16() if half else CONVOLUTIONS
     return Row(name, ours_s, theirs_s, *aim, limit / ours_s, note, cause)
 
 
