@@ -29,7 +29,7 @@ from stages.networks import iresnet, mobilefacenet
 CLASSES, EMBEDDING, SIDE = 1_000, 512, 112
 CENTRE_STD = 0.01
 RECIPE = Recipe(epochs=1, batch=32, lr=0.1, clip=5.0)
-ROUNDS = 2
+ROUNDS = 5
 GEMM_SIDE = 2048
 EMULATED_BATCH = 2  # where bf16 is emulated, which is slow
 CONVOLUTIONS = "convolutions and their gradients, the same on both sides, are nearly all of a step."
