@@ -16,9 +16,7 @@ from stages.core.allocator import keep_freed_memory
 Task = Callable[[], object]
 NO_BF16 = "this processor has no bf16 instructions"
 EMULATION = "the processor has no bf16 instructions, and float32 does the work."
-NO_AMX = (
-    "the target is AMX's, whose bf16 product is six times float32's; here it is some two times."
-)
+NO_AMX = "the target is of a processor with AMX; this one has none, and the limit is its own."
 BF16_INSTRUCTIONS = ("amx_bf16", "avx512_bf16", "avx_ne_convert")
 REST_S = 0.3  # before a turn: threads of the last one's matrix products wait in a loop for a while
 
