@@ -4,8 +4,9 @@
 
 runs what docs/results/noise.csv lacks (minutes a run; many of them in bf16 on a CPU without it; the
 AVX-512 rows need a processor that has it, bf16 numbers included), and brings the table of
-docs/distributed.md up to date; with `--table` the latter alone. It needs the aligned sets: dvc
-repro align.
+docs/distributed.md up to date; with `--table` the latter alone. With `--processor NAME` it runs the
+trainings of the first row instead, and adds them as a row of that processor. It needs the aligned
+sets: dvc repro align.
 """
 
 from __future__ import annotations
@@ -43,11 +44,13 @@ METRICS = {"auc": "AUC", "tar@far=1e-2": "TAR at FAR 1e-2", "tar@far=1e-3": "TAR
 KEYS = ["way", "seed"]
 
 
-def main(table: bool) -> None:
+def main(table: bool, processor: str | None) -> None:
     """Train and evaluate what the file lacks, then write the table."""
     known = read()
     done = set(known[KEYS].itertuples(index=False, name=None))
-    for way, choices in WAYS.items():
+    first = next(iter(WAYS))
+    ways = {f"{first}, {processor}": WAYS[first]} if processor else WAYS
+    for way, choices in ways.items():
         for seed in () if table else SEEDS:
             if (way, seed) in done:
                 continue
@@ -94,7 +97,7 @@ def rows(measured: pd.DataFrame) -> str:
     lines = [["way", *(f"{name}, %" for name in METRICS.values())]]
     values = {way: own.set_index("seed")[list(METRICS)] for way, own in measured.groupby("way")}
     first = next(iter(WAYS))
-    for way in (way for way in WAYS if way in values):
+    for way in dict.fromkeys([*(way for way in WAYS if way in values), *measured["way"]]):
         own = 100 * values[way]
         cells = [f"{own[m].mean():.1f} ± {own[m].std():.1f}" for m in METRICS]
         lines.append([f"{way} ({len(own)} seeds)", *cells])
@@ -110,4 +113,4 @@ def rows(measured: pd.DataFrame) -> str:
 
 
 if __name__ == "__main__":
-    start(main, options={"--table": {"action": "store_true"}})
+    start(main, options={"--table": {"action": "store_true"}, "--processor": {"metavar": "NAME"}})
