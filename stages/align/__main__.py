@@ -1,4 +1,5 @@
-"""Five landmarks -> 112x112 crops; an image without landmarks is left out, and listed."""
+"""Five landmarks -> 112x112 crops; an image without landmarks is left out, and listed. Landmarks
+that cannot be those of faces end the stage before it writes anything."""
 
 from __future__ import annotations
 
@@ -6,10 +7,12 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from stages.align.crops import copies, crops
-from stages.align.landmarks import detected, given, reason
+from stages.align.examine import examine_landmarks, examine_sizes
+from stages.align.landmarks import detected, given, unusable
 from stages.align.left_out import LeftOut, write_counts, write_list
 from stages.align.params import Params
 from stages.core.entry import start
@@ -30,21 +33,29 @@ def main(image_set: str) -> None:
     settings = section("align", Params, params)
     store = ImageStore(UNPACKED / image_set)
     landmarks = detected(store, settings) if way == "detect" else given(store)
-    images = copies(store) if way == "none" else crops(store, landmarks, entry.outside)
+    if way == "none":
+        reasons = np.full(len(store), "", object)
+        measured = examine_sizes(store, Path(entry.root), image_set)
+        images = copies(store)
+    else:
+        reasons = unusable(landmarks, store.index, way)
+        root = Path(entry.root)
+        measured = examine_landmarks(store, landmarks, reasons, way, root, image_set)
+        images = crops(store, landmarks, reasons, entry.outside)
     left_out = []
     with atomic_folder(ALIGNED / image_set) as folder:
         with ImageSetWriter(folder, len(store), store.folder) as writer:
             for row, image in enumerate(_progress(images, image_set, len(store))):
-                source, points = store.index.source[row], landmarks[row]
+                source, label = store.index.source[row], int(store.index.label[row])
                 if image is None:
-                    left_out.append(LeftOut(row, source, reason(points, way)))
+                    left_out.append(LeftOut(row, source, reasons[row]))
                 else:
-                    writer.add(image, source, int(store.index.label[row]), points, row)
+                    writer.add(image, source, label, landmarks[row], row)
             if len(writer) == 0:
                 remedy = f"see datasets.{image_set}.align and the section align in params.yaml"
                 raise InputError(store.folder, "no image could be aligned", remedy)
         write_list(folder / "left_out.csv", left_out)
-    write_counts(METRICS / f"{image_set}.json", image_set, len(store), left_out)
+    write_counts(METRICS / f"{image_set}.json", image_set, len(store), left_out, measured)
 
 
 def _progress(images: Iterable, image_set: str, count: int) -> Iterable:

@@ -13,20 +13,21 @@ from stages.datasets._store import ImageStore
 BLOCK = 4096  # images whose transforms are estimated at once
 
 
-def crops(store: ImageStore, landmarks: np.ndarray, outside: str) -> Iterator[bytes | None]:
-    """A PNG of 112x112 for each image, in order; None where landmarks define no transform.
+def crops(
+    store: ImageStore, landmarks: np.ndarray, reasons: np.ndarray, outside: str
+) -> Iterator[bytes | None]:
+    """A PNG of 112x112 for each image, in order; None where its landmarks are not usable.
 
     Args:
         landmarks: [n, 10] in pixels of the images.
+        reasons: why they are not usable; empty texts where they are, [n].
         outside: black or edge, what a crop shows beyond the image.
     """
     for start in range(0, len(store), BLOCK):
         block = landmarks[start : start + BLOCK].reshape(-1, 5, 2)
         for row, matrix in enumerate(similarity(block), start):
             yield (
-                _png(warp(store.image(row), matrix, outside=outside))
-                if np.isfinite(matrix).all()
-                else None
+                _png(warp(store.image(row), matrix, outside=outside)) if not reasons[row] else None
             )
 
 

@@ -9,13 +9,17 @@ from tqdm import tqdm
 
 from stages.align.params import Params
 from stages.core.detector import Detector
+from stages.core.index import Index
 from stages.datasets._encoded import quarters
 from stages.datasets._store import ImageStore
 
 NO_FACE = "no_face"  # the detector finds none
 NO_LANDMARKS = "no_landmarks"  # the data set gives none
 COINCIDE = "landmarks_coincide"  # all are one point
-REASONS = (NO_FACE, NO_LANDMARKS, COINCIDE)
+MISSING = "landmark_missing"  # one or more are where detectors put what they did not find
+OUTSIDE = "landmarks_outside"  # all five lie beyond the image
+REASONS = (NO_FACE, NO_LANDMARKS, COINCIDE, MISSING, OUTSIDE)
+NOT_FOUND = (0.0, -1.0)  # both coordinates of a point that a detector did not find
 
 
 def given(store: ImageStore) -> np.ndarray:
@@ -50,8 +54,24 @@ def _turned_back(points: np.ndarray, turns: int, shape: tuple[int, ...]) -> np.n
     return points
 
 
-def reason(landmarks: np.ndarray, way: str) -> str:
-    """Why an image with these landmarks [10] has no crop; `way` as in `datasets`."""
-    if np.isfinite(landmarks).all():
-        return COINCIDE
-    return NO_FACE if way == "detect" else NO_LANDMARKS
+def unusable(landmarks: np.ndarray, index: Index, way: str) -> np.ndarray:
+    """Why an image has no crop: one of REASONS, or an empty text where its landmarks are usable.
+
+    Args:
+        landmarks: [n, 10].
+        index: of the images.
+        way: as in `datasets`. What the detector finds it has seen in the image.
+
+    Returns:
+        objects [n]
+    """
+    reasons = np.full(len(landmarks), "", object)
+    points = landmarks.reshape(-1, 5, 2)
+    if way != "detect":
+        sides = np.stack([index.width, index.height], axis=1)[:, None]
+        reasons[((points < 0) | (points > sides)).any(2).all(1)] = OUTSIDE
+        for value in NOT_FOUND:
+            reasons[(points == value).all(2).any(1)] = MISSING
+    reasons[(points == points[:, :1]).all((1, 2))] = COINCIDE
+    reasons[~np.isfinite(points).all((1, 2))] = NO_FACE if way == "detect" else NO_LANDMARKS
+    return reasons

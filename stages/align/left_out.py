@@ -28,10 +28,20 @@ def write_list(path: Path, left_out: list[LeftOut]) -> None:
         writer.writerows(left_out)
 
 
-def write_counts(path: Path, image_set: str, images: int, left_out: list[LeftOut]) -> None:
-    """Write how many images there are, how many have no crop, and how many for each reason."""
+def write_counts(
+    path: Path,
+    image_set: str,
+    images: int,
+    left_out: list[LeftOut],
+    measured: dict[str, float],
+) -> None:
+    """Write how many images there are, how many have no crop, and how many for each reason.
+
+    Args:
+        measured: what else is recorded of the set, by name.
+    """
     reasons = Counter(image.reason for image in left_out)
     counts = {"images": images, "left_out": len(left_out)}
-    counts |= {reason: reasons[reason] for reason in REASONS}
+    counts |= {reason: reasons[reason] for reason in REASONS} | measured
     with atomic_file(path) as scratch:
         scratch.write_text(json.dumps({"align": {image_set: counts}}, indent=2) + "\n")

@@ -68,6 +68,34 @@ def similarity(landmarks: np.ndarray, target: np.ndarray = TEMPLATE) -> np.ndarr
     return rows.reshape(*rows.shape[:-1], 2, 3)
 
 
+def misfit(landmarks: np.ndarray, target: np.ndarray = TEMPLATE) -> tuple[np.ndarray, np.ndarray]:
+    """How far landmarks are from `target` after the best similarity, and how far it turns them.
+
+    With z and w as in `similarity`, the least sum |w - a z|^2 is (1 - r^2) sum |w|^2, where
+    r = |sum conj(z) w| / sqrt(sum |z|^2 sum |w|^2) (Umeyama 1991, eqn 33, without reflection).
+
+    Args:
+        landmarks: [..., k, 2] in any unit, any float type.
+        target: [..., k, 2]; leading axes are broadcast.
+
+    Returns:
+        float64 [...] each: the residual sqrt(1 - r^2), the RMS distance to `target` as a share of
+        the RMS distance of `target` from its own centre, 0..1 and independent of the unit; and the
+        angle of a in degrees, -180..180, by which the landmarks are turned (positive from x
+        towards y). NaN where `similarity` is.
+    """
+    points, goal = _complex(landmarks), _complex(target)
+    undefined = (points == points[..., :1]).all(-1) | ~np.isfinite(points).all(-1)
+    points = np.where(undefined[..., None], np.nan, points)
+    z, w = points - points.mean(-1, keepdims=True), goal - goal.mean(-1, keepdims=True)
+    product = np.einsum("...k,...k->...", z.conj(), w)
+    power = np.einsum("...k,...k->...", z.conj(), z).real
+    power = power * np.einsum("...k,...k->...", w.conj(), w).real
+    with np.errstate(invalid="ignore"):  # NaN in, NaN out
+        unexplained = 1 - np.abs(product) ** 2 / power
+        return np.sqrt(np.maximum(unexplained, 0)), np.degrees(np.angle(product))
+
+
 def warp(
     image: np.ndarray, matrix: np.ndarray, size: int = CROP, outside: str = "black"
 ) -> np.ndarray:
