@@ -134,6 +134,14 @@ def test_images_without_usable_landmarks_are_left_out_and_listed() -> None:
         "no_face": 0,
         "no_landmarks": 2,
         "landmarks_coincide": 1,
+        "landmark_missing": 0,
+        "landmarks_outside": 0,
+        "residual_p05": 0.0,
+        "residual_median": 0.0,
+        "residual_p95": 0.0,
+        "residual_max": 0.0,
+        "rotation_median": 10.0,
+        "rotation_p95": 10.0,
     }
 
 

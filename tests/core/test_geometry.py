@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.core.geometry import CROP, TEMPLATE, similarity, template, warp
+from stages.core.geometry import CROP, TEMPLATE, misfit, similarity, template, warp
 
 RNG = np.random.default_rng(5)
 FACES = 60 + 40 * RNG.standard_normal((50, 5, 2))
@@ -48,6 +48,61 @@ def test_is_the_least_squares_optimum() -> None:
     for nudge in (turn, grow, right, down):
         for step in (-1e-3, 1e-3):
             assert distance(best + step * nudge) > distance(best)
+
+
+def by_least_squares(face: np.ndarray) -> tuple[float, float]:
+    """Residual and turn from the four parameters a, b, c, d of x' = ax - by + c, y' = bx + ay + d,
+    as a general solver finds them."""
+    rows, goal = [], []
+    for (x, y), (u, v) in zip(face, TEMPLATE, strict=True):
+        rows += [[x, -y, 1, 0], [y, x, 0, 1]]
+        goal += [u, v]
+    (a, b, *_), (squares,), *_ = np.linalg.lstsq(np.array(rows), np.array(goal), rcond=None)
+    return (squares / ((TEMPLATE - TEMPLATE.mean(0)) ** 2).sum()) ** 0.5, np.degrees(
+        np.arctan2(b, a)
+    )
+
+
+def test_misfit_agrees_with_a_general_solver() -> None:
+    faces = np.concatenate([FACES, TEMPLATE + RNG.normal(0, 3, (50, 5, 2))])
+    expected = np.array([by_least_squares(face) for face in faces])
+    np.testing.assert_allclose(np.stack(misfit(faces), axis=1), expected, rtol=0, atol=1e-9)
+
+
+def test_misfit_is_the_distance_that_similarity_leaves() -> None:
+    matrix = similarity(FACES)
+    mapped = np.einsum("nij,nkj->nki", matrix[:, :, :2], FACES) + matrix[:, None, :, 2]
+    spread = ((TEMPLATE - TEMPLATE.mean(0)) ** 2).sum()
+    expected = np.sqrt(((mapped - TEMPLATE) ** 2).sum((1, 2)) / spread)
+    np.testing.assert_allclose(misfit(FACES)[0], expected, atol=1e-12)
+
+
+def test_misfit_of_similar_and_of_mirrored_faces() -> None:
+    """No residual after any turn, size and place; nearly all of it for a mirror image."""
+    turned = np.exp(1j * np.radians(-25)) * 3.1 * (TEMPLATE @ [1, 1j]) + 40 - 7j
+    residual, turn = misfit(np.stack([turned.real, turned.imag], axis=1))
+    assert residual < 1e-7  # the square root of float64's rounding
+    assert turn == pytest.approx(25)
+    assert misfit(TEMPLATE * [-1, 1])[0] > 0.95
+    assert misfit(TEMPLATE[:, ::-1])[0] > 0.95
+    assert abs(misfit(112 - TEMPLATE)[1]) == pytest.approx(180)
+
+
+def test_misfit_to_several_targets() -> None:
+    goals = np.stack([TEMPLATE, TEMPLATE[::-1]])
+    residual, turn = misfit(FACES[:, None], goals)
+    for column, goal in enumerate(goals):
+        once = misfit(FACES, goal)
+        np.testing.assert_allclose(residual[:, column], once[0], atol=1e-12)
+        np.testing.assert_allclose(turn[:, column], once[1], atol=1e-9)
+
+
+@pytest.mark.parametrize("face", [np.full((5, 2), 30.0), np.full((5, 2), np.nan)])
+def test_misfit_of_what_is_not_a_face_is_nan(face: np.ndarray) -> None:
+    with np.errstate(all="raise"):
+        residual, turn = misfit(np.stack([face, TEMPLATE]))
+    assert np.isnan([residual[0], turn[0]]).all()
+    assert np.isfinite([residual[1], turn[1]]).all()
 
 
 def test_recovers_a_known_transform() -> None:
