@@ -187,8 +187,8 @@ def test_sizes_are_counted_and_what_is_done_is_said(capsys: pytest.CaptureFixtur
     sizes = [(112, 112)] * 3 + [(160, 160)] * 2 + [(60, 49), (6, 7)]
     found = align([picture(*size) for size in sizes], None, "none")
     (line,) = said(capsys)
-    assert "4 of 7 images are not 112x112 (6x7 to 160x160), 2 are not square" in line
-    assert "stretched" in line
+    assert "4 of 7 images are not 112x112 (6x7 to 160x160) and are resized" in line
+    assert "2 are not square, and are stretched" in line
     assert "`align: detect`" in line
     assert (found["other_size"], found["not_square"]) == (4, 2)
     assert "residual_median" not in found
@@ -200,10 +200,19 @@ def test_crops_of_112_are_taken_in_silence(capsys: pytest.CaptureFixture[str]) -
     assert (found["other_size"], found["not_square"]) == (0, 0)
 
 
+def test_larger_squares_are_not_called_stretched(capsys: pytest.CaptureFixture[str]) -> None:
+    found = align([picture(160, 160)] * 3, None, "none")
+    (line,) = said(capsys)
+    assert "3 of 3 images are not 112x112 (160x160) and are resized" in line
+    assert "stretched" not in line
+    assert (found["other_size"], found["not_square"]) == (3, 0)
+
+
 def test_crops_of_96_columns_are_to_be_padded(capsys: pytest.CaptureFixture[str]) -> None:
     align([picture(96, 112)] * 3, None, "none")
     (line,) = said(capsys)
-    assert "3 of 3 images are not 112x112 (96x112), 3 are not square" in line
+    assert "3 of 3 images are not 112x112 (96x112)" in line
+    assert "3 are not square" in line
     assert "8 columns on the left and on the right" in line
 
 
