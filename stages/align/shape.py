@@ -2,7 +2,7 @@
 
 The measure is the residual of the similarity fit (`stages.core.geometry.misfit`). Measured on the
 6,165 photographs of LFW's people of View 2, sets 1 to 5: median 0.12, largest 0.44. Measured on
-projected heads (tests/align/heads.py): medians of 0.37 at a yaw of 60 degrees and of 0.67 in full
+projected heads (tests/align/heads.py): medians of 0.39 at a yaw of 60 degrees and of 0.67 in full
 profile, up to 0.8 with noise and pitch. A list that exchanges x and y, or left and right, takes
 frontal faces to 0.98. One that has all x before all y takes them to 0.73, where profiles are as
 well: what tells these apart is whether another way to read the list gives faces. For sets of ten
