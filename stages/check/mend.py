@@ -49,14 +49,13 @@ def _mend_lock_file() -> None:
 
 def _is_whole(text: str) -> bool:
     """Whether DVC itself would read it."""
-    import yaml
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from dvc.utils.serialize import YAMLError, parse_yaml
     from voluptuous import Invalid
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        COMPILED_LOCKFILE_SCHEMA(yaml.load(text, loader))
-    except (yaml.YAMLError, Invalid):
+        COMPILED_LOCKFILE_SCHEMA(parse_yaml(text, LOCK_FILE))
+    except (YAMLError, Invalid):
         return False
     return True
 

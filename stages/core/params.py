@@ -9,26 +9,26 @@ from __future__ import annotations
 
 import ast
 import importlib
-import reprlib
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
-from stages.core.bounded import bounded
 from stages.core.errors import InputError
-
-if TYPE_CHECKING:
-    import yaml
+from stages.core.kinds import BRIEF, OTHER_KIND, refuse_other_kind
 
 PARAMS_FILE = Path("params.yaml")
 STAGES = Path(__file__).resolve().parent.parent
-DEEPEST = 20  # levels of params.yaml
 RESTORE = "restore it with git checkout"
-BRIEF = reprlib.Repr()  # YAML's aliases make a kilobyte a value that fills the world when printed
-BRIEF.maxlevel, BRIEF.maxstring, BRIEF.maxother = 2, 80, 80
 MODULES_OF_PARAMS = {
     "stages.core.magnitudes",
     "stages.core.params",
@@ -40,9 +40,19 @@ MODULES_OF_PARAMS = {
 
 
 class Section(BaseModel):
-    """Base of every section: unknown keys and infinite numbers are refused, values stay as read."""
+    """Base of every section: unknown keys and infinite numbers are refused, values stay as read.
+
+    Whole numbers may stand for others (`lr: 1`); apart from that each kind of value stands for
+    itself alone: `true` is not 1, '0.5' in quotes is not 0.5, and 2024 is not a name.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        refuse_other_kind(cls.model_fields[info.field_name].annotation, value)
+        return value
 
 
 Rate = Annotated[float, Field(gt=0, le=1)]  # a share, not a percentage
@@ -57,36 +67,18 @@ T = TypeVar("T", bound=Section)
 
 def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     """params.yaml as nested dicts. Raise InputError if it is missing or is not YAML."""
-    import yaml
+    from stages.core.yaml12 import parse_yaml
 
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        text = path.read_text()
-        with bounded(path, RESTORE):
-            _refuse_depth(path, yaml.parse(text, loader))
-            params = yaml.load(text, loader)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(path, "file not found", "run from the root of the project") from None
-    except yaml.YAMLError as fault:
-        where = getattr(fault, "problem_mark", None)
-        line = f"line {where.line + 1}" if where else None
-        raise InputError(path, "not valid YAML", "mend the syntax of that line", line) from None
-    except ValueError as fault:  # no text, or a number or date that is none
+    except UnicodeDecodeError as fault:
         raise InputError(path, f"cannot be read ({fault})", RESTORE) from None
+    params = parse_yaml(text, path, RESTORE)
     if not isinstance(params, dict):
         raise InputError(path, "not a mapping of parameters", RESTORE)
     return params
-
-
-def _refuse_depth(path: Path, events: Iterable[yaml.Event]) -> None:
-    """The loader calls itself level by level and dies without a word some ten thousand down."""
-    depth = 0
-    for event in events:
-        name = type(event).__name__
-        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
-        if depth > DEEPEST:
-            line = f"line {event.start_mark.line + 1}"
-            raise InputError(path, f"more than {DEEPEST} levels deep", RESTORE, line)
 
 
 def parse(
@@ -112,9 +104,10 @@ def parse(
                 path, "unknown key", f"remove it; the keys here are {_keys(model, beside)}", dotted
             ) from None
         problem = first["msg"][0].lower() + first["msg"][1:]
-        if first["type"] != "missing":
+        if first["type"] not in ("missing", OTHER_KIND):
             problem += f", not {BRIEF.repr(first['input'])}"
-        raise InputError(path, problem, "give a valid value", dotted) from None
+        remedy = first.get("ctx", {}).get("remedy", "give a valid value")
+        raise InputError(path, problem, remedy, dotted) from None
 
 
 def section(key: str, model: type[T], params: dict[str, Any] | None = None) -> T:

@@ -28,6 +28,7 @@ from stages.core.errors import InputError
 from stages.core.files import sha256
 from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL, Index
 from stages.core.params import Section, choose, load, parse
+from stages.core.yaml12 import parse_yaml
 from stages.datasets._features import distinct_images, read_features
 from stages.datasets._source import Source
 from stages.descriptors import mean, norm
@@ -118,12 +119,7 @@ def _rows_of(source: Source, views: list[np.ndarray], path: Path) -> list[np.nda
 
 def _protocol(text: str, mirrored: bool) -> tuple[Any, Section, Descriptors]:
     """The protocol's module, its options, and those of the descriptors."""
-    import yaml
-
-    try:
-        given = yaml.safe_load(text)
-    except yaml.YAMLError:
-        given = None
+    given = parse_yaml(text, COMMAND, "give a name, or options in braces")
     options = dict(given) if isinstance(given, dict) else {"protocol": given}
     name = options.pop("protocol", None)
     if not isinstance(name, str):

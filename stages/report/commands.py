@@ -15,7 +15,8 @@ from typing import Any
 
 from stages.core.entry import start
 from stages.core.errors import InputError
-from stages.core.params import read_params
+from stages.core.params import RESTORE, read_params
+from stages.core.yaml12 import parse_yaml
 from stages.report.published import (
     FOLDER,
     UNKNOWN,
@@ -60,9 +61,7 @@ class Command:
 @cache
 def read_commands() -> dict[str, Any]:
     """The overrides of methods, backbones and training sets, and the systems' own scripts."""
-    import yaml
-
-    return yaml.safe_load(COMMANDS.read_text())
+    return parse_yaml(COMMANDS.read_text(), COMMANDS, RESTORE)
 
 
 def commands() -> tuple[list[Command], dict[int, str]]:

@@ -18,6 +18,7 @@ from typing import Any
 
 from stages.core.errors import InputError
 from stages.core.params import section
+from stages.core.yaml12 import parse_yaml
 from stages.report.params import Headline, Params
 from stages.report.replicates import UNPAIRED, Cell, Difference, difference, parse_replicates
 
@@ -92,9 +93,8 @@ class Revision:
         return json.loads(self.read(f"metrics/evaluate/{benchmark}.intervals.json"))
 
     def params(self) -> dict[str, Any]:
-        import yaml
-
-        return yaml.safe_load(self.read("params.yaml"))
+        text = self.read("params.yaml").decode()
+        return parse_yaml(text, f"params.yaml of {self.name}", "choose another revision")
 
 
 def main(revisions: list[str], rows: list[list[str]] | None = None) -> None:

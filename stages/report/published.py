@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from stages.core.entry import start
 from stages.core.errors import InputError
 from stages.core.files import atomic_file
+from stages.core.params import RESTORE
+from stages.core.yaml12 import parse_yaml
 from stages.report.results import NATIVE, NATIVE_ROW
 
 if TYPE_CHECKING:
@@ -58,9 +60,7 @@ def read_published(path: Path = TABLE) -> pd.DataFrame:
 @cache
 def read_sources() -> dict[str, Any]:
     """Papers, protocols and data sets in words: `papers`, `tables`, `protocols`, `benchmarks`."""
-    import yaml
-
-    return yaml.safe_load(SOURCES.read_text())
+    return parse_yaml(SOURCES.read_text(), SOURCES, RESTORE)
 
 
 def needs(published: pd.DataFrame, measured: set[str]) -> list[dict[str, Any]]:
