@@ -1,9 +1,10 @@
 """MegaFace, challenge 1, as InsightFace packs it: aligned probes of FaceScrub, and distractors.
 
 The lists facescrub_lst and megaface_lst, a path a line, relative to facescrub_images/ and
-megaface_images/; the folder of a probe is its person. With `clean`, facescrub_noises.txt and
-megaface_noises.txt name files that are left out. The lists of MegaFace's own kit
-(templatelists/*.json, `{"path": [..]}`) do as well.
+megaface_images/; the folder of a probe is its person. The lists of MegaFace's own kit
+(templatelists/*.json, `{"path": [..]}`) do as well. With `clean`, facescrub_noises.txt and
+megaface_noises.txt name images that are left out, however they spell them
+(stages/datasets/_exclusion.py): InsightFace's names differ from the kit's.
 Source: github.com/deepinsight/insightface, recognition/_evaluation_/megaface.
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 from stages.core.errors import InputError
 from stages.core.index import UNKNOWN_LABEL
 from stages.core.params import Section
+from stages.datasets._exclusion import left_out
 from stages.datasets._files import read_image, refuse_outside
 from stages.datasets._source import Record, Records, Source
 
@@ -30,6 +32,10 @@ NOISE_ORIGIN = (
     "put facescrub_noises.txt and megaface_noises.txt of InsightFace's MegaFace test pack there "
     "(github.com/deepinsight/insightface, recognition/_evaluation_/megaface), or set "
     "`clean: false`, which leaves out no image and gives other figures"
+)
+OTHER_NOISE = (
+    "give the list of noise that belongs to these images; where it names none of them (a small "
+    "gallery has none of the noise, say), leave the file empty"
 )
 NO_SUBJECT = -1
 
@@ -58,24 +64,26 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         reader: of no consequence here.
 
     Raises:
-        InputError: a list is missing or malformed, or a path leads out of its folder; while
-            iterating, an image is missing.
+        InputError: a list is missing or malformed, a list of noise names no image of the set, or
+            one that may be either of two, a path leads out of its folder, or that of a probe has
+            none; while iterating, an image is missing.
     """
     files: list[tuple[Path, str, Path, int]] = []
     counts = []
     for name, part in ((params.probes, "facescrub"), (params.distractors, "megaface")):
         listing, folder = root / name, root / f"{part}_images"
-        noise = _noise(root / f"{part}_noises.txt") if params.clean else set()
+        named = _paths(listing)
+        for number, path in enumerate(named, 1):
+            refuse_outside(folder, path, listing, f"entry {number}")
+        noise = _noise(root / f"{part}_noises.txt", named) if params.clean else set()
         paths = [
             (listing, path, folder, number)
-            for number, path in enumerate(_paths(listing), 1)
-            if PurePosixPath(path).name not in noise
+            for number, path in enumerate(named, 1)
+            if path not in noise
         ]
-        for _, path, _, number in paths:
-            refuse_outside(folder, path, listing, f"entry {number}")
         files += paths
         counts.append(len(paths))
-    people = [PurePosixPath(path).parent.name for _, path, _, _ in files[: counts[0]]]
+    people = [_person(file) for file in files[: counts[0]]]
     subject = np.unique(np.array(people, str), return_inverse=True)[1]
     table = {
         "record": np.arange(len(files)),
@@ -89,6 +97,15 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         return Record(f"{folder.name}/{path}", UNKNOWN_LABEL, image)
 
     return Source(Records(len(files), lambda: map(record, files)), {"distractors": table})
+
+
+def _person(file: tuple[Path, str, Path, int]) -> str:
+    """The folder of a probe. Raise InputError if it has none: all such would be one person."""
+    listing, path, _, number = file
+    if name := PurePosixPath(path).parent.name:
+        return name
+    problem = f"{path!r} has no folder, which is the name of the person"
+    raise InputError(listing, problem, "write person/file", f"entry {number}")
 
 
 def _paths(listing: Path) -> list[str]:
@@ -108,15 +125,13 @@ def _paths(listing: Path) -> list[str]:
     return paths
 
 
-def _noise(listing: Path) -> set[str]:
-    """File names of a list of noise: what follows a line's last tab; `#` starts a comment."""
-    text = _text(listing, NOISE_ORIGIN)
-    lines = [line.strip() for line in text.splitlines() if not line.startswith("#")]
-    return {PurePosixPath(line.rpartition("\t")[2]).name for line in lines if line}
+def _noise(listing: Path, paths: list[str]) -> set[str]:
+    """Those of the paths that a list of noise names."""
+    return left_out(listing, _text(listing, NOISE_ORIGIN), paths, OTHER_NOISE)
 
 
 def _text(listing: Path, origin: str) -> str:
     try:
-        return listing.read_text()
+        return listing.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as fault:
         raise InputError(listing, f"cannot read the list ({fault})", origin) from None

@@ -42,6 +42,59 @@ def test_noise_is_left_out(tmp_path: Path) -> None:
     assert source.tables["distractors"]["subject"].tolist() == [0, 1, -1, -1]
 
 
+def test_noise_is_left_out_of_the_kits_lists(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Names with blanks and .jpg, beside InsightFace's list with underscores and .png."""
+    release(tmp_path)
+    probes = [path.replace("_", " ", 1).replace(".png", ".jpg") for path in PROBES]
+    write(tmp_path / "kit.json", json.dumps({"path": probes, "id": ["x"] * 3}))
+    for n, path in enumerate(probes):
+        write(tmp_path / "facescrub_images" / path, jpeg(n))
+    source = read(tmp_path, Params(probes="kit.json"))
+    names = [record.name for record in source.records]
+    assert names[:2] == [f"facescrub_images/{probes[0]}", f"facescrub_images/{probes[2]}"]
+    said = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path / 'facescrub_noises.txt'}: found 1 of 1 names" in said[0]
+    assert f"{tmp_path / 'megaface_noises.txt'}: found 1 of 1 names" in said[1]
+
+
+def test_images_of_other_people_under_the_same_name_stay(tmp_path: Path) -> None:
+    """Flickr's images are numbered: 6_0.jpg is the name of many."""
+    release(tmp_path)
+    other = "112/44@N00/6_0.jpg"
+    write(tmp_path / "megaface_lst", "".join(f"{path}\n" for path in [*DISTRACTORS, other]))
+    write(tmp_path / "megaface_images" / other, jpeg(7))
+    names = [record.name for record in read(tmp_path, Params()).records]
+    assert f"megaface_images/{other}" in names
+    assert f"megaface_images/{DISTRACTORS[1]}" not in names
+
+
+@pytest.mark.parametrize("part", ["facescrub", "megaface"])
+def test_noise_of_another_set_is_refused(tmp_path: Path, part: str) -> None:
+    write(release(tmp_path) / f"{part}_noises.txt", "# x\nElse_1.png\nElse_2.png\n")
+    with pytest.raises(InputError, match="found 0 of 2 names: .*'Else_1.png'.*_.*1.*") as caught:
+        read(tmp_path, Params())
+    assert caught.value.file == str(tmp_path / f"{part}_noises.txt")
+    assert "leave the file empty" in caught.value.remedy
+
+
+def test_an_empty_list_of_noise_leaves_out_nothing(tmp_path: Path) -> None:
+    release(tmp_path)
+    for part in ("facescrub", "megaface"):
+        write(tmp_path / f"{part}_noises.txt", "# none\n")
+    assert len(read(tmp_path, Params(clean=True)).records) == 6
+
+
+def test_lists_of_windows(tmp_path: Path) -> None:
+    """A byte order mark, and carriage returns."""
+    release(tmp_path)
+    for name in ("facescrub_lst", "megaface_noises.txt"):
+        text = (tmp_path / name).read_text()
+        write(tmp_path / name, b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert len(list(read(tmp_path, Params()).records)) == 4
+
+
 def test_lists_of_the_kit(tmp_path: Path) -> None:
     release(tmp_path)
     name = "templatelists/megaface_features_list.json_2_1"
@@ -80,6 +133,13 @@ def test_without_the_lists_of_noise_they_and_the_option_are_named(
 def test_lists_that_are_none(tmp_path: Path, content: str | bytes, problem: str) -> None:
     write(release(tmp_path) / "facescrub_lst", content)
     with pytest.raises(InputError, match=problem):
+        read(tmp_path, Params())
+
+
+@pytest.mark.parametrize("path", ["Zoe_1.png", "./Zoe_1.png", "Zoe\\Zoe_1.png"])
+def test_a_probe_without_a_folder_is_of_nobody(tmp_path: Path, path: str) -> None:
+    write(release(tmp_path) / "facescrub_lst", f"{PROBES[1]}\n{path}\n")
+    with pytest.raises(InputError, match="entry 2: .* has no folder"):
         read(tmp_path, Params())
 
 
