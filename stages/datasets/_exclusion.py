@@ -16,6 +16,7 @@ import sys
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -197,7 +198,8 @@ def _readings(line: str) -> Iterator[str]:
     if "\t" in line:
         yield from _columns(line.split("\t"))
     if "," in line:
-        yield from _columns(next(csv.reader([line], skipinitialspace=True), []))
+        with suppress(csv.Error):  # a column of more than 128 KiB
+            yield from _columns(next(csv.reader([line], skipinitialspace=True), []))
     words = line.split()
     if len([word for word in words if not NUMBER.fullmatch(word)]) == 1:  # the rest are numbers
         yield from _columns(words)

@@ -143,6 +143,14 @@ def test_a_list_of_nothing_leaves_out_nothing(
     assert "found 0 of 0 names, leaves out 0 of 6 images" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["x" * 10**6 + ",y", "[" * 10**5, '{"path": ' + "[" * 10**5, '"', ",", "\t", "\0", "/", "%"],
+)  # fmt: skip
+def test_damaged_lines_name_nothing(line: str) -> None:
+    assert found(f"{line}\nAdam_Brody_1.png", KIT) == [KIT[0]]
+
+
 def test_three_of_those_not_found_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     found("".join(f"x_{n}.png\n" for n in range(5)) + "Adam_Brody_1.png\n", KIT)
     said = capsys.readouterr().err
