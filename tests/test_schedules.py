@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from stages.core.params import read_params
+from stages.core.weights import read_header
 from stages.datasets._store import ImageSetWriter
 from stages.distill.__main__ import main as distill
 from stages.fetch.photographs import photographs
@@ -79,6 +80,11 @@ def test_a_branch_by_its_recipe(project: Path, monkeypatch, schedule: str) -> No
     write("orl", distill={"freeze": "strict"} | recipe)
     distill(str(RESOLUTION))
     assert np.isfinite(ended(f"distill/{RESOLUTION}"))
+    learnt = [
+        read_header(Path("models") / model / "weights.safetensors")["contract"]["training_data"]
+        for model in ("train", f"distill/{RESOLUTION}")
+    ]
+    assert learnt[0] == learnt[1] != ""
 
 
 @pytest.mark.parametrize("head", [name for names in HEADS.values() for name in names])

@@ -90,8 +90,9 @@ def main(resolution: str) -> None:
         if rank() == 0:
             described = trunk.family.describe(trunk.params)
             origin = {"resolution": side, "trunk": fingerprint(source), "freeze": settings.freeze}
+            contract = trunk.contract.learning(params["dataset"], images.digest)
             with atomic_folder(Path("models") / name) as folder:
-                save_network(folder, student.network, described, trunk.contract, **origin)
+                save_network(folder, student.network, described, contract, **origin)
 
 
 def _fixed(classifier: Classifier, source: Path) -> Classifier:

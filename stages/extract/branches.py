@@ -30,9 +30,10 @@ def extract(job: Job) -> None:
     of_trunk = about(job, job.trunk, trunk.contract, mean, norm)
     with atomic_folder(job.output) as folder:
         for side in job.resolutions:
-            joined = _through_branch(job, side, images, network, device)
+            branch = load_branch(BRANCHES / str(side))
+            joined = _through_branch(job, side, branch, images, network, device)
             upsampled = embed(images.batches(side, True), network)
-            of_branch = about(job, BRANCHES / str(side), trunk.contract, mean, norm)
+            of_branch = about(job, BRANCHES / str(side), branch.contract, mean, norm)
             for model, embedded, described in (
                 ("branch", joined, of_branch),
                 ("upsampled", upsampled, of_trunk),
@@ -43,11 +44,14 @@ def extract(job: Job) -> None:
 
 
 def _through_branch(
-    job: Job, side: int, images: Images, network: torch.nn.Module, device: torch.device
+    job: Job,
+    side: int,
+    branch: Loaded,
+    images: Images,
+    network: torch.nn.Module,
+    device: torch.device,
 ) -> Iterator[dict[str, np.ndarray]]:
-    stored = BRANCHES / str(side)
-    branch: Loaded = load_branch(stored)
-    require_trunk(stored, branch.header, job.trunk)
+    require_trunk(BRANCHES / str(side), branch.header, job.trunk)
     front = for_inference(branch, job.settings, device)
     if isinstance(branch.network, Trunk):
         return embed(images.batches(side), front)

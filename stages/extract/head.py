@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from stages.core.contract import InputContract
 from stages.core.params import load
 from stages.core.seeding import prepare
-from stages.core.weights import load_weights, read_header
+from stages.core.weights import load_weights
 from stages.descriptors import coreset, kappa, precision
 from stages.extract.about import about
 from stages.extract.features import set_descriptors, write_features
@@ -39,7 +39,7 @@ def extract(job: Job) -> None:
     else:
         pooling = coreset
         arrays = set_descriptors(job.image_set, features, pooling, told=head.describe)
-    contract = InputContract(**read_header(job.trunk / WEIGHTS)["contract"])
+    contract = InputContract(**header["contract"])
     write_features(job.output, arrays, about(job, folder, contract, pooling))
 
 

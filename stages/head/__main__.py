@@ -54,7 +54,10 @@ def main(name: str) -> None:
         fit(stage, task.modules, settings, task.rows, task.step, saved, log, seed, loop=loop)
         if rank() == 0:
             header = {"head": name, "settings": settings.model_dump(), "build": task.build}
-            header |= {"contract": frozen.contract.as_dict(), "trunk": fingerprint(source)}
+            contract = frozen.contract
+            if not imported.is_file():
+                contract = contract.learning(params["dataset"], frozen.images.digest)
+            header |= {"contract": contract.as_dict(), "trunk": fingerprint(source)}
             with atomic_folder(Path("models/head") / name) as folder:
                 save_weights(folder / WEIGHTS, task.modules["head"].state_dict(), header)
 

@@ -60,8 +60,8 @@ def main() -> None:
         mean=settings.mean,
         scale=settings.scale,
         embedding=network_params.embedding,
-        training_data=f"{params['dataset']} {images.digest}",
     )
+    learnt = params["dataset"], images.digest
     network = family.build(network_params).to(device, memory_format=torch.channels_last).train()
     margin = margins.build(margin_params)
     sizes = (network_params.embedding, images.classes)
@@ -69,7 +69,10 @@ def main() -> None:
     classifier = Classifier(*sizes, margin, seed=seed, **shares).to(device)
     inputs = [images.index_file]
     if settings.initial:
-        inputs += start_from(Path("models") / settings.initial, network, classifier, contract)
+        initial = Path("models") / settings.initial
+        files, contract = start_from(initial, network, classifier, contract)
+        inputs += files
+    contract = contract.learning(*learnt)
     forward = torch.compile(network) if settings.compile else network
     half = HALF.get(settings.precision)
 

@@ -18,14 +18,14 @@ from stages.networks._files import CENTRES, WEIGHTS, load_trunk
 
 def start_from(
     folder: Path, network: nn.Module, classifier: Classifier, contract: InputContract
-) -> list[Path]:
+) -> tuple[list[Path], InputContract]:
     """Copy the weights in `folder` into `network`, and its centres if they fit `classifier`.
 
     Centres fit where classes, embedding and spheres are the same; otherwise the classifier keeps
     its own, and stderr says so.
 
     Returns:
-        The files that were read.
+        The files that were read, and the contract of the model in `folder`.
 
     Raises:
         InputError: the model is another network, or is fed images in another way.
@@ -45,7 +45,8 @@ def start_from(
         remedy = f"set backbone to {trunk.header['network']}"
         raise InputError(file, f"is another network: {first}", remedy) from None
     centres = folder / CENTRES
-    return [file, centres] if _take_centres(centres, classifier) else [file]
+    files = [file, centres] if _take_centres(centres, classifier) else [file]
+    return files, trunk.contract
 
 
 def _take_centres(file: Path, classifier: Classifier) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 import yaml
 
 from stages.core.errors import InputError
-from stages.core.weights import load_weights, save_weights
+from stages.core.files import sha256
+from stages.core.weights import load_weights, read_header, save_weights
 from stages.extract.__main__ import main as extract
 from stages.head import sets
 from stages.head.__main__ import main
@@ -59,10 +61,14 @@ def test_training_again_gives_the_same_bytes_and_features(name) -> None:
     main(name)
     assert weights.read_bytes() == first
     assert Path("models/train/weights.safetensors").read_bytes() == trunk
+    learnt = read_header(weights)["contract"]["training_data"]
+    assert learnt == f"faces {sha256('data/align/faces/index.parquet')}"
 
     extract("trunk", "sets")
     extract(f"head_{name}", "sets")
     folder = Path("data/features/sets") / f"head_{name}"
+    about = json.loads((folder / "model.json").read_text())
+    assert about["contract"]["training_data"] == learnt
     arrays = {file.stem: np.load(file) for file in folder.glob("*.npy")}
     assert all(np.isfinite(values).all() for values in arrays.values())
     if name == "coreset":

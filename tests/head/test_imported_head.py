@@ -44,6 +44,9 @@ def test_it_is_taken_as_it_is(tmp_path, monkeypatch):
     stored = Path("models/head/coreset")
     _, again, header = load_head(stored, torch.device("cpu"))
     require_trunk(stored, header, Path("models/set"))
+    learnt = header["contract"]["training_data"]
+    assert learnt.startswith("imported: a.ckpt")
+    assert "faces" not in learnt
     assert again.points == coreset.Params(epochs=0, batch=2, lr=1).points
     tensors, _ = load_weights(stored / "weights.safetensors")
     for name, tensor in head.state_dict().items():

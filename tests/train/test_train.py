@@ -13,7 +13,8 @@ import torch
 import yaml
 
 from stages.core.errors import InputError
-from stages.core.weights import load_weights
+from stages.core.files import sha256
+from stages.core.weights import load_weights, read_header, save_weights
 from stages.networks._files import CENTRES, WEIGHTS
 from stages.train.__main__ import main
 
@@ -73,10 +74,26 @@ def test_starts_from_another_model(params, capsys) -> None:
     params["seed"] += 1
     train(params)
     assert capsys.readouterr().err == ""
+    learnt = read_header(Path("models/other") / WEIGHTS)["contract"]["training_data"]
+    assert learnt == f"faces {sha256('data/align/faces/index.parquet')}"
+    assert read_header(Path("models/train") / WEIGHTS)["contract"]["training_data"] == learnt
     for file in (WEIGHTS, CENTRES):
         ours, _ = load_weights(Path("models/train") / file)
         others, _ = load_weights(Path("models/other") / file)
         assert all(torch.equal(ours[name], others[name]) for name in others)
+
+
+def test_what_the_other_model_had_learnt_is_not_forgotten(params) -> None:
+    params["schedules"]["short"]["epochs"] = 0
+    train(params)
+    tensors, header = load_weights(Path("models/train") / WEIGHTS)
+    header["contract"]["training_data"] = "imported: r100.pth, sha256 0123"
+    save_weights(Path("models/other") / WEIGHTS, tensors, header)
+    params["train"]["initial"] = "other"
+    train(params)
+    found = read_header(Path("models/train") / WEIGHTS)["contract"]["training_data"]
+    faces = f"faces {sha256('data/align/faces/index.parquet')}"
+    assert found == f"imported: r100.pth, sha256 0123; then {faces}"
 
 
 def test_centres_that_do_not_fit_start_afresh(params, capsys) -> None:
