@@ -7,6 +7,7 @@ a second), with a fixed layout and no compression so that equal rows give equal 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 from stages.core.errors import InputError
 from stages.core.files import atomic_file
 
+PIECE = 1 << 18  # rows of a column that is read piece by piece
 IN_OWN_FILE = -1  # offset of an image that is a file of its own, not a slice of a shard
 UNKNOWN_LABEL = -1
 LAST_LABEL = 2**31 - 1  # of a class: a label stands for as many class centres
@@ -137,18 +139,56 @@ def _to_arrow(column: np.ndarray | Texts):
     return pa.Array.from_buffers(kind, len(values), [None, *map(pa.py_buffer, buffers)])
 
 
-def read_table(path: Path) -> dict[str, np.ndarray | Texts]:
-    """Columns by name: numbers as arrays, text as Texts, lists as 2-D arrays."""
+def read_table(path: Path, wanted: Sequence[str] = ()) -> dict[str, np.ndarray | Texts]:
+    """Columns by name: numbers as arrays, text as Texts, lists as 2-D arrays.
+
+    Args:
+        wanted: names of the columns to read; all of them where none is named.
+
+    Raises:
+        InputError: the file is missing or damaged, or lacks a column of `wanted`.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
+    with _reading(path):
         file = pq.ParquetFile(path, memory_map=True)
-        names, rows = file.schema_arrow.names, file.metadata.num_rows
+        there, rows = file.schema_arrow.names, file.metadata.num_rows
+        if missing := [name for name in wanted if name not in there]:
+            raise ValueError(f"no column {', '.join(missing)}")
+        names = wanted or there
         # One after another: what a column needs meanwhile is free again for the next.
         columns = {name: _to_numpy(file.read([name]).column(0), rows) for name in names}
         pa.default_memory_pool().release_unused()
-        return columns
+    return columns
+
+
+def read_pieces(path: Path, column: str) -> Iterator[np.ndarray | Texts]:
+    """A column of one dimension in pieces of PIECE rows, in the memory of one piece.
+
+    Raise InputError as `read_table` does.
+    """
+    import pyarrow.parquet as pq
+
+    with _reading(path):
+        file = pq.ParquetFile(path, memory_map=True)
+        if column not in file.schema_arrow.names:
+            raise ValueError(f"no column {column}")
+        batches = file.iter_batches(PIECE, columns=[column])
+    while True:
+        with _reading(path):
+            batch = next(batches, None)
+            if batch is None:
+                return
+            piece = _piece(batch.column(0))
+        yield piece
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Faults of a table that is read are InputErrors."""
+    try:
+        yield
     except FileNotFoundError:
         raise InputError(path, "file not found", "run the stage that writes it") from None
     except Exception as fault:  # a damaged table fails in a dozen ways, none of them ours

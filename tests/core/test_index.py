@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from stages.core.errors import InputError
-from stages.core.index import Index, read_index, read_table, write_index, write_table
+from stages.core.index import (
+    Index,
+    read_index,
+    read_pieces,
+    read_table,
+    write_index,
+    write_table,
+)
 
 
 def example(rows: int) -> Index:
@@ -79,3 +86,27 @@ def test_tables_keep_booleans_and_floats(tmp_path) -> None:
     back = read_table(tmp_path / "t")
     assert back["same"].dtype == bool
     np.testing.assert_array_equal(back["score"], columns["score"])
+
+
+def test_some_columns_are_read_without_the_others(tmp_path, monkeypatch) -> None:
+    file = tmp_path / "index.parquet"
+    write_index(file, example(17))
+    assert read_table(file, ["source", "label"]).keys() == {"source", "label"}
+    np.testing.assert_array_equal(read_table(file, ["label"])["label"], example(17).label)
+    monkeypatch.setattr("stages.core.index.PIECE", 5)
+    pieces = list(read_pieces(file, "sha1"))
+    assert [len(piece) for piece in pieces] == [5, 5, 5, 2]
+    assert [text for piece in pieces for text in piece] == example(17).sha1.tolist()
+    assert [n for piece in read_pieces(file, "record") for n in piece] == [*range(16, -1, -1)]
+
+
+def test_a_column_that_is_not_there_is_named(tmp_path) -> None:
+    write_index(tmp_path / "t", example(2))
+    for read in (
+        lambda: read_table(tmp_path / "t", ["sha"]),
+        lambda: [*read_pieces(tmp_path / "t", "sha")],
+    ):
+        with pytest.raises(InputError, match="no column sha"):
+            read()
+    with pytest.raises(InputError, match="file not found"):
+        list(read_pieces(tmp_path / "missing", "sha1"))
