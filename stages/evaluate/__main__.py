@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from stages.core.params import PARAMS_FILE, load, read_params, section
 from stages.evaluate.features import Features, choose_rows
 from stages.evaluate.fusion import fuser
 from stages.evaluate.outputs import write_curves, write_metrics
+from stages.evaluate.overlap import overlaps, refuse_training_images, sentences
 from stages.evaluate.params import Params
 from stages.protocols._bootstrap import Resampling
 from stages.protocols._subjects import template_ids
@@ -53,6 +55,10 @@ def main(benchmark: str) -> None:
         problem = f"protocol {protocol.__name__.rpartition('.')[2]} gives no number"
         remedy = "ask for rates that so few trials can tell, and for rows in evaluate.settings"
         raise InputError(PARAMS_FILE, problem, remedy, key)
+    shared = overlaps(image_set, index, tables, features.models(), params["dataset"])
+    refuse_training_images(benchmark, image_set, shared)
+    for sentence in sentences(image_set, shared):
+        print(f"{benchmark}: {sentence}", file=sys.stderr)
     provenance = {
         "images": f"{image_set}, index sha256 {sha256(images)}",
         "lists": {name: sha256(tables.file(name)) for name in tables.lists},
@@ -61,6 +67,7 @@ def main(benchmark: str) -> None:
         "seed": settings.seed,
         "replicates": settings.bootstrap,
         "models": features.origins(),
+        "overlap": shared,
     }
     write_metrics(Path("metrics/evaluate"), benchmark, results, provenance)
     write_curves(Path("plots/evaluate") / benchmark, results)

@@ -41,13 +41,18 @@ class Features:
     def has(self, model: str, name: str) -> bool:
         return self.path(model, name).is_file()
 
-    def origins(self) -> dict[str, Any]:
-        """Of each model that was read, what computed its arrays."""
+    def models(self) -> dict[str, dict[str, Any] | None]:
+        """What model.json says of each model that was read; None where there is no such file."""
         models = sorted({path.parent for path in self.arrays})
         said = {str(folder.relative_to(self.folder)): folder / "model.json" for folder in models}
         return {
-            model: json.loads(file.read_text()) for model, file in said.items() if file.is_file()
+            model: json.loads(file.read_text()) if file.is_file() else None
+            for model, file in said.items()
         }
+
+    def origins(self) -> dict[str, Any]:
+        """Of each model that was read, what computed its arrays, as far as it is known."""
+        return {model: about for model, about in self.models().items() if about is not None}
 
     def read(self, model: str, name: str) -> np.ndarray:
         """Raise InputError if the array is missing, unreadable, of other length or not finite."""

@@ -25,6 +25,7 @@ PERSON = np.repeat(np.arange(PEOPLE), IMAGES)
 BRANCHES = [f"branches/{k}_{r}" for k in ("branch", "upsampled") for r in RESOLUTIONS]
 MODELS = ["trunk", "pixels", *BRANCHES]
 PARAMS = {
+    "dataset": "people",
     "resolutions": RESOLUTIONS,
     "heads": ["scf"],
     "evaluate": {"bootstrap": 100},
