@@ -19,6 +19,7 @@ from typing import Any
 from stages.core.errors import InputError
 from stages.core.params import section
 from stages.core.yaml12 import parse_yaml
+from stages.report.overlap import doubt
 from stages.report.params import Headline, Params
 from stages.report.replicates import UNPAIRED, Cell, Difference, difference, parse_replicates
 
@@ -89,6 +90,10 @@ class Revision:
         given = self._intervals(benchmark)["provenance"]
         return {"protocol": given["protocol"], **given.get("options", {})}
 
+    def overlap(self, benchmark: str) -> list[dict[str, Any]]:
+        """What its test set shares with training sets; nothing in revisions that did not look."""
+        return self._intervals(benchmark)["provenance"].get("overlap", [])
+
     def _intervals(self, benchmark: str) -> dict[str, Any]:
         return json.loads(self.read(f"metrics/evaluate/{benchmark}.intervals.json"))
 
@@ -113,6 +118,10 @@ def main(revisions: list[str], rows: list[list[str]] | None = None) -> None:
         for name in dict.fromkeys(line.benchmark for line in lines):
             if changed := redefined(name, *found):
                 print(f"\n{name} was not measured alike (A / B): {changed}.")
+    for name in dict.fromkeys(line.benchmark for line in lines):
+        for revision in found:
+            if told := doubt(revision.overlap(name)):
+                print(f"\n{name} in {_named(revision)}: {told.text}.")
 
 
 def redefined(benchmark: str, first: Revision, second: Revision) -> str:

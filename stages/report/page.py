@@ -13,11 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from stages.report import published, results
+from stages.report import overlap, published, results
 from stages.report.conditions import about, with_conditions
 from stages.report.gallery import Picture
+from stages.report.overlap import MARK, Doubt
 from stages.report.pairing import pair
-from stages.report.provenance import measured_from, overlaps, provenance, summary, title
+from stages.report.provenance import measured, measured_from, provenance, summary, title
 from stages.report.quality import Quality
 from stages.report.replicates import FEW, NO_DIFFERENCE, Cell, Difference, Sample, difference
 
@@ -90,17 +91,28 @@ def beside_published(report: Report) -> tuple[pd.DataFrame, pd.DataFrame, pd.Dat
 
     Below the measured ones stand means over packs.
     """
-    table, entries = published.read_published(), report.params["benchmarks"]
-    packs = [name for name, entry in entries.items() if entry["protocol"] == PACKS]
-    measured = results.with_family_means(with_conditions(report.cells, report.params), packs)
-    return table, measured, pair(measured, table)
+    table = published.read_published()
+    conditions = with_conditions(report.cells, report.params)
+    mine = results.with_family_means(conditions, _packs(report))
+    return table, mine, pair(mine, table)
+
+
+def _packs(report: Report) -> list[str]:
+    entries = report.params["benchmarks"]
+    return [name for name, entry in entries.items() if entry["protocol"] == PACKS]
+
+
+def doubts(report: Report) -> dict[str, Doubt]:
+    """What a reader must know of benchmarks, and of means over packs."""
+    found = {name: measured(name).get("overlap", []) for name in report.params["benchmarks"]}
+    return overlap.doubts(found, results.families(_packs(report)))
 
 
 def means(report: Report) -> dict[str, pd.DataFrame]:
     """Cells of each mean over packs."""
-    measured = beside_published(report)[1]
-    mine = measured[~measured["benchmark"].isin(report.params["benchmarks"])]
-    return dict(list(mine.groupby("benchmark", sort=False)))
+    cells = beside_published(report)[1]
+    cells = cells[~cells["benchmark"].isin(report.params["benchmarks"])]
+    return dict(list(cells.groupby("benchmark", sort=False)))
 
 
 def render(report: Report, missing: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -110,10 +122,11 @@ def render(report: Report, missing: Mapping[str, str] = MappingProxyType({})) ->
         missing: benchmarks of params.yaml that are left out, and why.
     """
     params = report.params
-    table, measured, paired = beside_published(report)
-    words = dict(zip(zip(measured["benchmark"], measured["row"], strict=True),
-                     measured["protocol"], strict=True))  # fmt: skip
-    benchmarks = [_benchmark(report, name, words) for name in params["benchmarks"]]
+    table, mine, paired = beside_published(report)
+    words = dict(zip(zip(mine["benchmark"], mine["row"], strict=True),
+                     mine["protocol"], strict=True))  # fmt: skip
+    told = doubts(report)
+    benchmarks = [_benchmark(report, name, words, told) for name in params["benchmarks"]]
     lead = next((item for item in benchmarks if item["maps"]), None)
     for item in benchmarks:
         if item is not lead:  # the first screen has its maps
@@ -123,7 +136,7 @@ def render(report: Report, missing: Mapping[str, str] = MappingProxyType({})) ->
         "summary": summary(params),
         "missing": missing,
         "benchmarks": benchmarks,
-        "means": [_every_metric(name, mine) for name, mine in means(report).items()],
+        "means": [_every_metric(name, cells, told) for name, cells in means(report).items()],
         "lead": lead,
         "faces_set": report.faces_set,
         "sides": sorted({s for q in report.qualities for s in q.values}, reverse=True),
@@ -132,20 +145,25 @@ def render(report: Report, missing: Mapping[str, str] = MappingProxyType({})) ->
         "papers": published.read_sources()["papers"],
         "paired": list(paired.itertuples()),
         "cells": int(table["value"].notna().sum()),
-        "needs": published.needs(table, set(measured["benchmark"])),
-        "provenance": provenance(params) + overlaps(params),
+        "needs": published.needs(table, set(mine["benchmark"])),
+        "marks": {name: found.mark for name, found in told.items()},
+        "mark": MARK,
+        "paired_marks": {*paired["benchmark"]} & {n for n, found in told.items() if found.known},
+        "provenance": provenance(params),
     }
     return _environment().get_template("page.html.j2").render(context)
 
 
-def _benchmark(report: Report, name: str, words: dict[tuple[str, str], str]) -> dict[str, Any]:
+def _benchmark(
+    report: Report, name: str, words: dict[tuple[str, str], str], told: dict[str, Doubt]
+) -> dict[str, Any]:
     entry, headline = report.params["benchmarks"][name], report.headline[name]
     metric = headline.metric
     mine = report.cells[report.cells["benchmark"] == name]
     chosen = mine[mine["metric"] == metric]
     compared = comparisons(chosen, report.samples)
     shown = {row for line in compared for row in _rows_of(line)}
-    return _every_metric(name, mine) | {
+    return _every_metric(name, mine, told) | {
         "dataset": entry["dataset"],
         "protocol": entry["protocol"],
         "words": words[name, headline.row],
@@ -160,9 +178,10 @@ def _benchmark(report: Report, name: str, words: dict[tuple[str, str], str]) -> 
     }
 
 
-def _every_metric(name: str, mine: pd.DataFrame) -> dict[str, Any]:
+def _every_metric(name: str, mine: pd.DataFrame, told: dict[str, Doubt]) -> dict[str, Any]:
     return {
         "name": name,
+        "doubt": told.get(name),
         "metrics": list(dict.fromkeys(mine["metric"])),
         "table": {
             row: {cell.metric: cell for cell in group.itertuples()}

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from stages.core.errors import InputError
 from stages.core.files import sha256
-from stages.core.index import Index, read_index
 from stages.core.weights import read_header
+from stages.report.overlap import counts
 
 ALIGNED = Path("data/align")
 METRICS = Path("metrics/evaluate")
-PROBES = "facescrub_images"  # folder of MegaFace's people
 FEATURES = Path("data/features")
 MODELS = Path("models")
 WEIGHTS = "weights.safetensors"
@@ -104,7 +103,7 @@ def outdated(
     """
     if not (ALIGNED / image_set / "index.parquet").is_file():
         return f"{image_set} is not aligned"
-    given = _measured(benchmark)
+    given = measured(benchmark)
     if given["images"] != f"{image_set}, index sha256 {index_hash(image_set)}":
         return "it was evaluated on other images than are aligned now"
     for model, about in given.get("models", {}).items():
@@ -126,76 +125,23 @@ def index_hash(image_set: str) -> str:
 
 def measured_from(benchmark: str) -> list[tuple[str, str]]:
     """(what, value) lines of one benchmark: its data by their hashes, options, seed, replicates,
-    and each model by its weights' hash, with what it is fed and was trained on."""
-    given = dict(_measured(benchmark))
-    models = given.pop("models", {}).items()
+    what it shares with training sets, and each model by its weights' hash, with what it is fed and
+    was trained on."""
+    given = dict(measured(benchmark))
+    models, shared = given.pop("models", {}).items(), given.pop("overlap", [])
     lines = [(name, _text(value)) for name, value in given.items()]
+    lines += [(f"shared with {entry['training_set']}", counts(entry)) for entry in shared]
     return lines + [(f"model {name}", _text(value)) for name, value in models]
 
 
-def _measured(benchmark: str) -> dict[str, Any]:
+def measured(benchmark: str) -> dict[str, Any]:
+    """What evaluate says of the numbers of a benchmark. Raise InputError if it says nothing."""
     path = METRICS / f"{benchmark}.intervals.json"
     try:
         return json.loads(path.read_text())["provenance"]
     except (OSError, ValueError, KeyError):
         remedy = "run the stage evaluate of this benchmark"
         raise InputError(path, "no provenance there", remedy) from None
-
-
-def overlaps(params: dict[str, Any]) -> list[tuple[str, str]]:
-    """(what, value) lines: what each test set shares with the training set.
-
-    Images are the same if their bytes are, people if both sets name them: a folder a person.
-    Of an imported trunk the images are not there to be compared.
-    """
-    train = params["dataset"]
-    trained_on = _trained_on(params)
-    if trained_on not in (None, f"{train} {index_hash(train)}"):
-        text = "not known: the images that the trunk has learnt are not here"
-        return [(f"shared by {trained_on} and {name}", text) for name in params["test_sets"]]
-    images, people = _images(train), _people(train, params)
-    lines = []
-    for name in params["test_sets"]:
-        shared = len(images & _images(name))
-        text = f"{shared} images" if shared else "no image"
-        named = _people(name, params)
-        if people is None or named is None:
-            text += "; people are not known by name"
-        else:
-            text += f"; {len(people & named)} of {len(named)} people of {name}"
-        lines.append((f"shared by {train} and {name}", text))
-    return lines
-
-
-def _images(image_set: str) -> set[str]:
-    return set(_index(image_set).sha1.tolist())
-
-
-def _trained_on(params: dict[str, Any]) -> str | None:
-    """What the trunk's input contract says of its training set; None without a trunk."""
-    weights = MODELS / params["trunk"] / WEIGHTS
-    return read_header(weights)["contract"]["training_data"] if weights.is_file() else None
-
-
-def _people(image_set: str, params: dict[str, Any]) -> set[str] | None:
-    """Names of the folders of a person; None where folders are not known to be people."""
-    index, entry = _index(image_set), params.get("datasets", {}).get(image_set, {})
-    folders = [PurePosixPath(source).parent for source in index.source.tolist()]
-    match entry.get("format"):
-        case "folder":
-            return {folder.name for folder in folders}
-        case "megaface":  # the celebrities; distractors are nobody's
-            return {folder.name for folder in folders if folder.parts[:1] == (PROBES,)}
-        case "list":
-            classes = {*zip(index.label.tolist(), folders, strict=True)}
-            labels = {label for label, _ in classes}
-            one_to_one = len(classes) == len(labels) == len({*folders})
-            return {folder.name for folder in folders} if one_to_one else None
-    return None
-
-
-def _index(image_set: str) -> Index:
-    return read_index(ALIGNED / image_set / "index.parquet")
 
 
 def _contract(weights: Path) -> list[tuple[str, str]]:

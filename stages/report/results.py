@@ -129,17 +129,22 @@ def with_family_means(cells: pd.DataFrame, packs: Sequence[str] = ()) -> pd.Data
     Donner, Stat. Med. 27, 2008, "MOVER"): low = mean - sqrt(sum (value - low)^2) / n, and so for
     high. `count` is the sum.
     """
-    same = ["row", "metric", "setting", "protocol"]
-    families, rows = dict(FAMILIES), []
-    if len(packs) > 1 and set(packs) not in map(set, FAMILIES.values()):
-        families[f"mean-of-{len(packs)}-packs"] = tuple(packs)
-    for family, members in families.items():
+    same, rows = ["row", "metric", "setting", "protocol"], []
+    for family, members in families(packs).items():
         inside = cells[cells["benchmark"].isin(members)]
         for key, group in inside.groupby(same, sort=False):
             if set(group["benchmark"]) == set(members):
                 rows.append({"benchmark": family, **dict(zip(same, key, strict=True)),
                              **_mean(group)})  # fmt: skip
     return pd.concat([cells, pd.DataFrame(rows, columns=cells.columns)]) if rows else cells
+
+
+def families(packs: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The packs of each family: FAMILIES, and one of all `packs` where these are two or more."""
+    found = dict(FAMILIES)
+    if len(packs) > 1 and set(packs) not in map(set, FAMILIES.values()):
+        found[f"mean-of-{len(packs)}-packs"] = tuple(packs)
+    return found
 
 
 def _mean(group: pd.DataFrame) -> dict[str, Any]:

@@ -8,11 +8,21 @@ from typing import Any
 
 import pandas as pd
 
-from stages.report.page import Report, beside_published, comparisons, few, means, percent
+from stages.report.overlap import MARK, Doubt
+from stages.report.page import (
+    Report,
+    beside_published,
+    comparisons,
+    doubts,
+    few,
+    means,
+    percent,
+)
 from stages.report.provenance import measured_from
 from stages.report.replicates import UNPAIRED, Difference
 
-LATEX = str.maketrans({c: f"\\{c}" for c in "&%_#"})
+LATEX = str.maketrans({c: f"\\{c}" for c in "&%_#"} | {MARK: "\\dag{}"})
+PAIRED_NOTE = f"{MARK} Test images or people are in the training set."
 PUBLISHED = "Published beside measured"
 NOTE = f"In %, 95 % intervals in brackets; * rests on fewer than ten errors. {UNPAIRED}"
 
@@ -23,32 +33,41 @@ class Table:
 
     Attributes:
         source: what they were measured from, line by line.
+        note: what a reader must know of them, wherever the table is pasted; "" for nothing.
     """
 
     title: str
     head: list[str]
     rows: list[list[str]]
     source: tuple[str, ...] = ()
+    note: str = ""
 
 
 def tables(report: Report) -> list[Table]:
     """Of a benchmark every row by every metric, and branch minus upsampled; means over packs;
     published cells."""
-    made = []
+    made, told = [], doubts(report)
+    notes = {name: _note(found) for name, found in told.items()}
     for name in report.params["benchmarks"]:
         source = tuple(f"{what}: {value}" for what, value in measured_from(name))
         mine = report.cells[report.cells["benchmark"] == name]
-        made.append(replace(_every_metric(name, mine), source=source))
-        changes = _changes(report, name)
+        note = notes.get(name, "")
+        made.append(replace(_every_metric(name, mine), source=source, note=note))
+        changes = replace(_changes(report, name), note=note)
         made += [changes] if changes.rows else []
-    made += [_every_metric(name, mine) for name, mine in means(report).items()]
+    made += [
+        replace(_every_metric(name, mine), note=notes.get(name, ""))
+        for name, mine in means(report).items()
+    ]
     paired = beside_published(report)[2]
+    marks = {name: found.mark for name, found in told.items()}
     rows = [
         [
             f"{x.paper}, {x.method}, {x.backbone}, {x.train_set}: "
             f"{x.benchmark} {x.setting} {x.metric}",
             percent(x.published),
-            f"{percent(x.measured)}{'*' if x.few else ''} [{percent(x.low)}, {percent(x.high)}]",
+            f"{percent(x.measured)}{'*' if x.few else ''}{marks.get(x.benchmark, '')} "
+            f"[{percent(x.low)}, {percent(x.high)}]",
             points(x.difference),
             "yes" if x.within else "no",
         ]
@@ -56,8 +75,13 @@ def tables(report: Report) -> list[Table]:
     ]
     if rows:
         head = ["cell", "published", "measured", "difference", "published in the interval"]
-        made.append(Table(PUBLISHED, head, rows))
+        note = PAIRED_NOTE if any(MARK in row[2] for row in rows) else ""
+        made.append(Table(PUBLISHED, head, rows, note=note))
     return made
+
+
+def _note(found: Doubt) -> str:
+    return f"{found.mark} {found.text}.".strip()
 
 
 def _every_metric(name: str, mine: pd.DataFrame) -> Table:
@@ -106,6 +130,7 @@ def markdown(made: list[Table]) -> str:
         lines = [table.head, ["---", *["---:"] * (len(table.head) - 1)], *table.rows]
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         parts.append(f"## {table.title}\n\n{body}")
+        parts += [f"**{table.note}**"] if table.note else []
         parts += ["\n".join(f"- {line}" for line in table.source)] if table.source else []
     return "\n\n".join(parts) + "\n"
 
@@ -116,6 +141,9 @@ def latex(made: list[Table]) -> str:
     for table in made:
         columns = "l" + "r" * (len(table.head) - 1)
         lines = [_line(table.head), "\\midrule", *map(_line, table.rows)]
+        if table.note:
+            note = f"\\multicolumn{{{len(table.head)}}}{{l}}{{{escape(table.note)}}} \\\\"
+            lines += ["\\midrule", note]
         body = "\n".join(lines)
         source = "".join(f"% {line}\n" for line in table.source)
         parts.append(

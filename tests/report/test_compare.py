@@ -14,7 +14,7 @@ import pytest
 
 from stages.report.compare import Line, compare, redefined, table
 from stages.report.replicates import UNPAIRED, Cell, Difference, Sample, difference
-from tests.report.synthetic import write_results
+from tests.report.synthetic import entry, write_results
 
 ROOT = Path(__file__).resolve().parents[2]
 GIT = ["git", "-c", "user.name=n", "-c", "user.email=e"]
@@ -75,6 +75,13 @@ def test_revisions_by_the_same_people(tmp_path: Path, monkeypatch: pytest.Monkey
     write_results(Path(), "b", {"112&112": {"accuracy": 0.86}}, half=0.02, options=options)
     said = compared("HEAD", "workspace")
     assert 'b was not measured alike (A / B): pick null / "nearest", flip null / true.' in said
+    assert "test images" not in said
+    write_results(Path(), "b", {"112&112": {"accuracy": 0.86}}, half=0.02, overlap=[entry(3)])
+    said = compared("HEAD", "workspace")
+    assert re.findall(r"^b in .*", said, re.M) == [
+        "b in workspace (workspace): 3 of 48 test images are in orl."
+    ]
+    assert "3 of 48" in compared("workspace", "--rows", "112&112", "112&112")
     assert "not 2 revision(s)" in compared("HEAD")
     assert "is no revision" in compared("nowhere", "HEAD")
     assert compared("nowhere", "HEAD").count("\n") == 1

@@ -1,4 +1,4 @@
-"""Where numbers come from, what is out of date, what test sets share with the training set."""
+"""Where numbers come from, and what is out of date."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from stages.report.provenance import (
     index_hash,
     measured_from,
     outdated,
-    overlaps,
     provenance,
     summary,
     title,
 )
 from tests.datasets.samples import jpeg
-from tests.report.synthetic import write_results
+from tests.report.synthetic import entry, write_results
 
 
 @pytest.fixture(autouse=True)
@@ -34,67 +33,6 @@ def aligned(name: str, sources: list[str], labels: list[int], first: int) -> Non
     with ImageSetWriter(folder, len(sources), folder) as writer:
         for number, (source, label) in enumerate(zip(sources, labels, strict=True), first):
             writer.add(jpeg(number), source, label)
-
-
-def shared(**formats: str) -> dict[str, str]:
-    params = {
-        "dataset": "train",
-        "trunk": "train",
-        "test_sets": [name for name in formats if name != "train"],
-        "datasets": {name: {"format": value} for name, value in formats.items()},
-    }
-    return dict(overlaps(params))
-
-
-def test_people_are_known_by_their_folders() -> None:
-    aligned("train", ["ann/0", "ann/1", "bob/0"], [0, 0, 1], first=0)
-    aligned("listed", ["x/bob/7", "x/cid/8", "x/cid/9"], [5, 6, 6], first=2)
-    aligned("heap", ["all/1", "all/2"], [0, 1], first=20)
-    images = [f"facescrub_images/{name}/0" for name in ("ann", "bob", "dee")]
-    aligned("mega", [*images, "megaface_images/eve/0"], [-1] * 4, first=30)
-    found = shared(train="folder", listed="list", heap="list", mega="megaface")
-    assert found == {
-        "shared by train and listed": "1 images; 1 of 2 people of listed",
-        "shared by train and heap": "no image; people are not known by name",
-        "shared by train and mega": "no image; 2 of 3 people of mega",
-    }
-
-
-def test_what_an_imported_trunk_has_learnt_is_not_compared_with_another_set() -> None:
-    aligned("train", ["ann/0"], [0], first=0)
-    aligned("test", ["ann/0"], [0], first=0)
-    same = {"shared by train and test": "1 images; 1 of 1 people of test"}
-    assert shared(train="folder", test="folder") == same
-    for learnt, expected in (
-        (f"train {index_hash('train')}", same),
-        ("ms1mv3", {"shared by ms1mv3 and test": "not known: the images that the trunk has learnt "
-                    "are not here"}),
-    ):  # fmt: skip
-        header = {"contract": {"training_data": learnt}}
-        save_weights(Path("models/train/weights.safetensors"), {}, header)
-        assert shared(train="folder", test="folder") == expected
-
-
-def test_a_label_of_two_folders_or_a_folder_of_two_labels_is_no_name() -> None:
-    """Nor is anything known of people if the training set does not name its own."""
-    aligned("train", ["ann/0", "bob/0"], [0, 1], first=0)
-    aligned("twice", ["ann/1", "also_ann/2"], [0, 0], first=10)
-    aligned("mixed", ["ann/3", "ann/4"], [0, 1], first=20)
-    aligned("good", ["ann/5", "cid/6"], [0, 1], first=30)
-    unknown = "no image; people are not known by name"
-    found = shared(train="folder", twice="list", mixed="list", good="list")
-    assert list(found.values()) == [unknown, unknown, "no image; 1 of 2 people of good"]
-    assert list(shared(train="bin", good="list").values()) == [unknown]
-
-
-def test_a_training_set_that_has_changed_since_is_not_compared() -> None:
-    aligned("train", ["ann/0"], [0], first=0)
-    aligned("test", ["ann/0"], [0], first=0)
-    header = {"contract": {"training_data": "train 0123"}}
-    save_weights(Path("models/train/weights.safetensors"), {}, header)
-    (line,) = shared(train="folder", test="folder").items()
-    assert line[0] == "shared by train 0123 and test"
-    assert line[1].startswith("not known")
 
 
 CHOSEN = {
@@ -199,11 +137,14 @@ def test_results_of_other_images_are_out_of_date() -> None:
 
 def test_what_a_benchmark_was_measured_from_is_told_in_full() -> None:
     lists = {"pairs": "89ab"}
-    write_results(Path(), "b", {}, 0, lists=lists, seed=7, models={"trunk": {"weights": "w"}})
+    models, shared = {"trunk": {"weights": "w"}}, [entry(2, 1, training_set="train")]
+    write_results(Path(), "b", {}, 0, lists=lists, seed=7, models=models, overlap=shared)
     assert measured_from("b") == [
         ("images", "0123"),
         ("lists", '{"pairs": "89ab"}'),
         ("protocol", "pairs"),
         ("seed", "7"),
+        ("shared with train", "2 of 48 images (2 equal files, 1 equal crops); people are not "
+         "known by name"),
         ("model trunk", '{"weights": "w"}'),
-    ]
+    ]  # fmt: skip
