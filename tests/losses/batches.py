@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from stages.losses._classifier import Classifier, Loss
 from stages.losses._margin import Margin
@@ -32,6 +33,37 @@ def run(
     loss.total.backward()
     values = Loss(*(part.detach() for part in loss))
     return Batch(values, embedding.grad.numpy(), classifier.centres.grad.numpy())
+
+
+def results(
+    margin: Margin,
+    x: np.ndarray,
+    centres: np.ndarray,
+    target: np.ndarray,
+    dtype: torch.dtype,
+    spheres: int = 1,
+) -> dict[str, torch.Tensor | np.ndarray]:
+    """Everything that a reference may have stored of a batch, computed in `dtype`; see `run`.
+
+    `logits` [B, C], or [N, B, C] of N spheres, and `each` [B], the samples' cross entropies summed
+    over spheres, come from the plain definition, after the margin has observed the batch. `x` and
+    `centres` are gradients.
+    """
+    x, centres = (torch.tensor(values, dtype=dtype).numpy() for values in (x, centres))
+    batch = run(margin, x, centres, target, spheres)
+    embedding, kernel, own = torch.from_numpy(x), torch.from_numpy(centres), torch.tensor(target)
+    norm = embedding.norm(dim=1)
+    with torch.no_grad():
+        entries = cosines(embedding / norm[:, None], kernel, spheres)
+        moved = [margin(cosine, norm, own) for cosine in entries]
+        each = sum(F.cross_entropy(entry, own, reduction="none") for entry in moved)
+    return {
+        **batch.loss._asdict(),
+        "x": batch.embedding,
+        "centres": batch.centres,
+        "logits": moved[0] if spheres == 1 else torch.stack(moved),
+        "each": each,
+    }
 
 
 def logits(margin: Margin, x: np.ndarray, centres: np.ndarray, target: np.ndarray) -> torch.Tensor:

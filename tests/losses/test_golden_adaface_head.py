@@ -1,4 +1,7 @@
-"""AdaFace's head over two steps, and of a batch of one; CosFace and ArcFace of the same file."""
+"""AdaFace's head over successive steps, and of a batch of one; the file's CosFace and ArcFace."""
+
+import re
+from functools import partial
 
 import numpy as np
 import torch
@@ -7,22 +10,53 @@ from stages.losses import adaface, arcface, cosface
 from stages.losses._cross_entropy import Shard, cross_entropy
 from tests.goldens import golden
 from tests.losses.plain import cosines
+from tests.rounding import hold
 
 PATTERN = "adaface/head_two_steps*.npz"
 LIMIT = 1 - 1e-4  # of the cosine in the file's CosFace and ArcFace
-STEPS = (0, 1)
+# stored name: ours
+NAMES = {
+    "loss": "loss",
+    "batch_mean": "mean",
+    "batch_std": "std",
+    "logits": "logits",
+    "gemb": "unit",
+    "gkernel": "kernel",
+}
 
 
-def batch_of(z, step: int) -> tuple[torch.Tensor, ...]:
-    """Unit embeddings, their lengths, classes."""
-    parts = (z[f"emb_{step}"], z[f"norms_{step}"].squeeze(1), z[f"labels_{step}"])
-    return tuple(torch.from_numpy(part) for part in parts)
+def steps_of(z) -> list[int]:
+    found = [match[1] for key in z.files if (match := re.fullmatch(r"emb_(\d+)", key))]
+    assert found
+    return sorted(map(int, found))
 
 
-def logits_of(margin, z, step: int) -> np.ndarray:
-    unit, norm, label = batch_of(z, step)
-    (cosine,) = cosines(unit, torch.from_numpy(z["kernel"]).T)
-    return margin(cosine, norm, label).numpy()
+def batch_of(z, step: int, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+    """Unit embeddings, their lengths, classes; and the centres."""
+    unit, norm = (torch.tensor(z[f"{name}_{step}"], dtype=dtype) for name in ("emb", "norms"))
+    centres = torch.tensor(z["kernel"].T, dtype=dtype).contiguous()
+    return unit, norm.squeeze(1), torch.from_numpy(z[f"labels_{step}"]), centres
+
+
+def logits_of(margin, z, step: int, dtype: torch.dtype) -> torch.Tensor:
+    unit, norm, label, centres = batch_of(z, step, dtype)
+    return margin(cosines(unit, centres)[0], norm, label)
+
+
+def descend(margin, z, step: int, dtype: torch.dtype, rows: slice = slice(None)) -> dict:
+    """One step of `margin`, which moves its statistics."""
+    unit, norm, label, centres = batch_of(z, step, dtype)
+    unit, norm, label = unit[rows].requires_grad_(), norm[rows], label[rows]
+    loss, _ = cross_entropy(unit, norm, Shard(centres.requires_grad_(), label, None, 1), margin)
+    loss.backward()
+    return {
+        "loss": loss,
+        "mean": margin.mean.clone(),
+        "std": margin.std.clone(),
+        "logits": logits_of(margin, z, step, dtype)[rows],
+        "unit": unit.grad,
+        "kernel": centres.grad.T,
+    }
 
 
 @golden(PATTERN)
@@ -33,52 +67,52 @@ def test_two_steps(file):
     for name in names:
         m, h, s, alpha = map(float, z[f"{name}_cfg"])
         settings = adaface.Params(scale=s, margin=m, concentration=h, t_alpha=alpha)
-        margin = adaface.build(settings)
-        for step in STEPS:
-            unit, norm, label = batch_of(z, step)
-            centres = torch.from_numpy(z["kernel"]).T.contiguous().requires_grad_()
-            shard = Shard(centres, label, None, spheres=1)
-            loss, _ = cross_entropy(unit.requires_grad_(), norm, shard, margin)
-            loss.backward()
-            expected = {key: z[f"{name}_{key}_{step}"] for key in _KEYS}
-            np.testing.assert_allclose(loss.item(), expected["loss"], rtol=1e-5)
-            np.testing.assert_allclose(margin.mean, expected["batch_mean"][0], rtol=1e-6)
-            np.testing.assert_allclose(margin.std, expected["batch_std"][0], rtol=1e-6)
-            actual = logits_of(margin, z, step)
-            np.testing.assert_allclose(actual, expected["logits"], rtol=1e-5, atol=1e-4)
-            np.testing.assert_allclose(unit.grad, expected["gemb"], rtol=1e-4, atol=1e-4)
-            np.testing.assert_allclose(centres.grad.T, expected["gkernel"], rtol=1e-4, atol=1e-4)
 
+        def compute(dtype: torch.dtype, settings=settings) -> dict:
+            margin = adaface.build(settings).to(dtype)
+            return {
+                f"{key}_{step}": value
+                for step in steps_of(z)
+                for key, value in descend(margin, z, step, dtype).items()
+            }
 
-_KEYS = ("loss", "batch_mean", "batch_std", "logits", "gemb", "gkernel")
+        expected = {
+            f"{ours}_{step}": z[f"{name}_{theirs}_{step}"]
+            for step in steps_of(z)
+            for theirs, ours in NAMES.items()
+        }
+        for key, value in expected.items():
+            if key.startswith(("mean", "std")):
+                expected[key] = value.reshape(())
+        hold(compute, expected, name)
 
 
 @golden(PATTERN)
 def test_batch_of_one_keeps_the_std(file):
     """The reference's std is NaN from here on; FaceCoresetNet's copy takes 0 into it."""
     z = np.load(file)
-    margin = adaface.build(adaface.Params())
-    unit, norm, label = (part[:1] for part in batch_of(z, 0))
-    centres = torch.from_numpy(z["kernel"]).T.contiguous().requires_grad_()
-    shard = Shard(centres, label, None, spheres=1)
-    loss, _ = cross_entropy(unit.requires_grad_(), norm, shard, margin)
-    loss.backward()
+
+    def compute(dtype: torch.dtype) -> dict:
+        margin = adaface.build(adaface.Params()).to(dtype)
+        return descend(margin, z, 0, dtype, slice(0, 1))
+
     assert np.isnan(z["b1_ada_std"]).all()
-    assert margin.std == adaface.FIRST_STD
-    np.testing.assert_allclose(margin.mean, z["b1_ada_mean"][0], rtol=1e-6)
-    assert all(torch.isfinite(part).all() for part in (loss, unit.grad, centres.grad))
-    actual = logits_of(margin, z, 0)[:1]
-    others = np.arange(actual.shape[1]) != label.item()
-    expected = z["b1_fc_logits"]
-    np.testing.assert_allclose(actual[:, others], expected[:, others], rtol=1e-5, atol=1e-4)
-    k = 0.333 * (norm.item() - float(margin.mean)) / (100 + 1e-3)
-    angle = np.arccos(float(actual_cosine(z)[0, label.item()])) - 0.4 * k
-    own = 64 * (np.cos(angle) - (0.4 + 0.4 * k))
-    np.testing.assert_allclose(actual[0, label.item()], own, rtol=1e-5)
+    hold(compute, {"mean": z["b1_ada_mean"].reshape(())})
+    single = compute(torch.float32)
+    assert single["std"] == adaface.FIRST_STD
+    assert all(torch.isfinite(single[key]).all() for key in ("loss", "unit", "kernel"))
 
-
-def actual_cosine(z) -> torch.Tensor:
-    return cosines(batch_of(z, 0)[0], torch.from_numpy(z["kernel"]).T)[0]
+    unit, norm, label, centres = batch_of(z, 0, torch.float64)
+    others = np.arange(len(centres)) != label[0].item()
+    hold(
+        lambda dtype: {"others": compute(dtype)["logits"][:, others]},
+        {"others": z["b1_fc_logits"][:, others]},
+    )
+    double = compute(torch.float64)
+    k = 0.333 * (norm[0] - double["mean"]) / (100 + 1e-3)
+    angle = torch.acos(cosines(unit, centres)[0][0, label[0]]) - 0.4 * k
+    own = 64 * (torch.cos(angle) - (0.4 + 0.4 * k))
+    np.testing.assert_allclose(double["logits"][0, label[0]].detach(), own, rtol=1e-9)
 
 
 @golden(PATTERN)
@@ -89,13 +123,17 @@ def test_cosface_and_arcface_of_the_same_file(file):
         "arcface": arcface.build(arcface.Params(margin=0.5)),
     }
     for name, margin in margins.items():
-        for step in STEPS:
-            unit, _, label = batch_of(z, step)
-            (cosine,) = cosines(unit, torch.from_numpy(z["kernel"]).T)
+        for step in steps_of(z):
+            unit, _, label, centres = batch_of(z, step, torch.float64)
+            (cosine,) = cosines(unit, centres)
             inside = (cosine.abs() < LIMIT).numpy()  # the file's heads bend the rest
             own = cosine[torch.arange(len(label)), label]
             if name == "arcface":  # past pi - m the file's entry stays at -1
                 inside[own.numpy() < -np.cos(0.5)] = False
-            expected = z[f"{name}_logits_{step}"]
-            actual = logits_of(margin, z, step)
-            np.testing.assert_allclose(actual[inside], expected[inside], rtol=1e-5, atol=1e-4)
+            compute = partial(logits_of, margin, z, step)
+            expected = z[f"{name}_logits_{step}"][inside]
+            hold(
+                lambda dtype, compute=compute, inside=inside: {"logits": compute(dtype)[inside]},
+                {"logits": expected},
+                f"{name} {step}",
+            )

@@ -1,12 +1,14 @@
 """ArcFace (hard and easy) and CosFace against TFace's local heads."""
 
 import re
+from functools import partial
 
 import numpy as np
 
 from stages.losses import arcface, cosface
 from tests.goldens import golden
-from tests.losses.batches import logits, run
+from tests.losses.batches import results
+from tests.rounding import hold
 
 
 def margin_of(name: str):
@@ -23,12 +25,10 @@ def test_margin(file):
     names = [key.removesuffix("__loss") for key in z.files if key.endswith("__loss")]
     assert names
     for name in names:
-        margin, centres = margin_of(name), z["W_out_in"]
-        expected = z[f"{name}__logits"]
-        actual = logits(margin, z["x"], centres, z["target"])
-        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-4)
-        batch = run(margin, z["x"], centres, z["target"])
-        np.testing.assert_allclose(batch.loss.total, z[f"{name}__loss"], rtol=1e-5)
-        np.testing.assert_allclose(batch.embedding, z[f"{name}__grad_x"], atol=1e-5)
-        kernel = z[f"{name}__grad_W"]  # [E, C]
-        np.testing.assert_allclose(batch.centres.T, kernel, atol=1e-5)
+        expected = {
+            "logits": z[f"{name}__logits"],
+            "total": z[f"{name}__loss"],
+            "x": z[f"{name}__grad_x"],
+            "centres": z[f"{name}__grad_W"].T,  # a kernel [E, C]
+        }
+        hold(partial(results, margin_of(name), z["x"], z["W_out_in"], z["target"]), expected, name)

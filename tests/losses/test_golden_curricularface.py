@@ -1,50 +1,62 @@
 """CurricularFace against BTNet's code: one process, t, and what its model parallelism does."""
 
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from stages.losses import curricularface
 from tests.goldens import golden
-from tests.losses.batches import logits, run
+from tests.losses.batches import results
 from tests.losses.plain import cosines
+from tests.rounding import hold
 
 ANGLE = 0.5
 CAP = -np.log(1e-30)  # of the loss that the reference reports; its gradient knows none
+NAMES = {"logits": "logits", "t": "t", "loss": "reported", "gx": "x", "gW": "centres"}
 
 
-def built():
-    return curricularface.build(curricularface.Params(margin=ANGLE))
+def built(t: float = 0.0):
+    margin = curricularface.build(curricularface.Params(margin=ANGLE))
+    margin.t.fill_(t)
+    return margin
 
 
 @golden("btnet/curricularface_w1*.npz")
 def test_successive_steps(file):
     z = np.load(file)
-    margin = built()
     steps = [key.removeprefix("logits") for key in z.files if key.startswith("logits")]
-    for step in sorted(steps, key=int):
-        x, y = z[f"x{step}"], z[f"y{step}"]
-        batch = run(margin, x, z["W"], y)
-        np.testing.assert_allclose(margin.t, z[f"t{step}"], rtol=1e-5, atol=1e-9)
-        ours = logits(margin, x, z["W"], y)
-        np.testing.assert_allclose(ours, z[f"logits{step}"], rtol=1e-5, atol=1e-4)
-        each = F.cross_entropy(ours, torch.from_numpy(y), reduction="none")
-        np.testing.assert_allclose(batch.loss.total, each.mean(), rtol=1e-5)
-        reported = each.clamp_max(CAP).mean()
-        np.testing.assert_allclose(reported, z[f"loss{step}"], rtol=1e-5)
-        for gradient, name in ((batch.embedding, "gx"), (batch.centres, "gW")):
-            expected = z[f"{name}{step}"]
-            scale = np.abs(expected).max()
-            np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5 * scale)
+    assert steps
+
+    def compute(dtype: torch.dtype) -> dict:
+        margin, found = built(), {}
+        for step in sorted(steps, key=int):
+            batch = results(margin, z[f"x{step}"], z["W"], z[f"y{step}"], dtype)
+            batch |= {"t": margin.t.clone(), "reported": batch["each"].clamp_max(CAP).mean()}
+            found |= {name + step: value for name, value in batch.items()}
+        return found
+
+    expected = {ours + s: z[theirs + s] for theirs, ours in NAMES.items() for s in steps}
+    hold(compute, expected)
 
 
 @golden("btnet/curricularface_t_ema*.npz")
 def test_t_follows_the_mean_cosine(file):
     z = np.load(file)
-    margin = built()
-    for mean, after in zip(z["mean_target_cos"], z["t_after"], strict=True):
-        margin.observe(torch.full((3,), float(mean)), torch.ones(3))
-        np.testing.assert_allclose(margin.t, after, rtol=1e-5, atol=1e-8)
+
+    def compute(dtype: torch.dtype) -> dict:
+        margin, after = built().to(dtype), []
+        for mean in z["mean_target_cos"].tolist():
+            margin.observe(torch.full((3,), mean, dtype=dtype), torch.ones(3, dtype=dtype))
+            after.append(margin.t.clone())
+        return {"t": torch.stack(after)}
+
+    hold(compute, {"t": z["t_after"]})
+    plain = [0.0]
+    for mean in z["mean_target_cos"].tolist():
+        plain.append(0.01 * mean + 0.99 * plain[-1])
+    np.testing.assert_allclose(compute(torch.float64)["t"], plain[1:], rtol=1e-12)
 
 
 @golden("btnet/curricularface_w2_modelparallel*.npz")
@@ -53,42 +65,51 @@ def test_model_parallel(file):
     z = np.load(file)
     x, centres, y, t = z["X"], z["W"], z["Y"], float(z["t_init"])
     owner = np.searchsorted(z["class_start"], y, side="right") - 1
-    ours = _losses(x, centres, y, np.array([0]), np.zeros_like(y), t)
-    theirs = _losses(x, centres, y, z["class_start"], owner, t)
-    for recorded in z["loss"]:
-        np.testing.assert_allclose(theirs.clamp_max(CAP).mean(), recorded, rtol=1e-5)
+    hold(partial(_published, z, owner), {
+        "loss": z["loss"],
+        "t": z["t_after"],
+        # The recorded gradient is that of a step of data-parallel averaging, times the ranks.
+        "x": z["gx"],
+    })  # fmt: skip
 
-    margin = built()
-    margin.t.fill_(t)
-    batch = run(margin, x, centres, y)
-    np.testing.assert_allclose(batch.loss.total, ours.mean(), rtol=1e-5)
-    own = _cosines(x, centres)[np.arange(len(y)), y]
-    np.testing.assert_allclose(margin.t, 0.01 * own.mean() + 0.99 * t, rtol=1e-5)
-    for rank, recorded in enumerate(z["t_after"]):
-        rows = owner == rank
-        np.testing.assert_allclose(0.01 * own[rows].mean() + 0.99 * t, recorded, rtol=1e-5)
-    # The recorded gradient is that of a step of data-parallel averaging, times the ranks.
-    leaf = torch.from_numpy(x).double().requires_grad_()
-    _losses(leaf, centres, y, z["class_start"], owner, t).mean().backward()
-    np.testing.assert_allclose(len(z["loss"]) * leaf.grad, z["gx"], rtol=1e-4, atol=1e-4)
+    def ours(dtype: torch.dtype) -> dict:
+        margin = built(t).to(dtype)
+        return results(margin, x, centres, y, dtype) | {"t": margin.t.clone()}
 
-
-def _cosines(x, centres):
-    kernel = torch.from_numpy(centres).double()
-    return cosines(F.normalize(torch.as_tensor(x).double()), kernel)[0]
+    hold(ours, {})
+    plain = _losses(torch.from_numpy(x).double(), centres, y, np.array([0]), np.zeros_like(y), t)
+    double = ours(torch.float64)
+    np.testing.assert_allclose(double["total"], plain.mean(), rtol=1e-12)
+    own = _cosines(torch.from_numpy(x).double(), centres)[np.arange(len(y)), y]
+    np.testing.assert_allclose(double["t"], 0.01 * own.mean() + 0.99 * t, rtol=1e-12)
 
 
-def _losses(x, centres, y, class_start, owner, t):
+def _published(z, owner: np.ndarray, dtype: torch.dtype) -> dict:
+    """What the reference's ranks compute, in one process."""
+    ranks, t = len(z["class_start"]), float(z["t_init"])
+    x = torch.tensor(z["X"], dtype=dtype, requires_grad=True)
+    losses = _losses(x, z["W"], z["Y"], z["class_start"], owner, t)
+    losses.mean().backward()
+    own = _cosines(x.detach(), z["W"])[np.arange(len(z["Y"])), z["Y"]]
+    after = [0.01 * own[owner == rank].mean() + 0.99 * t for rank in range(ranks)]
+    reported = losses.detach().clamp_max(CAP).mean()
+    return {"loss": reported.expand(ranks), "t": torch.stack(after), "x": ranks * x.grad}
+
+
+def _cosines(x: torch.Tensor, centres: np.ndarray) -> torch.Tensor:
+    return cosines(F.normalize(x), torch.tensor(centres, dtype=x.dtype))[0]
+
+
+def _losses(x: torch.Tensor, centres, y, class_start, owner, t: float) -> torch.Tensor:
     """Of each sample, where a negative is modulated if the rank of the positive has it."""
     c = _cosines(x, centres)
-    rows, y = torch.arange(len(y)), torch.from_numpy(y)
+    rows, y = torch.arange(len(y)), torch.tensor(y)
     columns = torch.from_numpy(np.searchsorted(class_start, np.arange(len(centres)), "right") - 1)
-    together = columns[None] == torch.from_numpy(owner)[:, None]
+    together = columns[None] == torch.tensor(owner)[:, None]
     own = c[rows, y]
     moved = torch.cos(torch.acos(own) + ANGLE)
-    t = torch.tensor(
-        [0.01 * own[owner == rank].mean().item() + 0.99 * t for rank in range(len(class_start))]
-    )[torch.from_numpy(owner)][:, None]
-    z = torch.where(together & (c > moved[:, None]), c * (t + c), c)
-    z[rows, y] = torch.where(own > -np.cos(ANGLE), moved, own - ANGLE * np.sin(ANGLE))
+    after = [0.01 * own[owner == rank].mean() + 0.99 * t for rank in range(len(class_start))]
+    each = torch.stack(after).detach()[torch.tensor(owner)][:, None]
+    z = torch.where(together & (c > moved[:, None]), c * (each + c), c)
+    z = z.index_put((rows, y), torch.where(own > -np.cos(ANGLE), moved, own - ANGLE * np.sin(ANGLE)))
     return F.cross_entropy(64 * z, y, reduction="none")
