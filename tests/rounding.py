@@ -54,6 +54,7 @@ COMPOSED = (
     "aten::logsumexp",
     "aten::native_layer_norm",
     "aten::native_layer_norm_backward",
+    "aten::_scaled_dot_product_flash_attention_for_cpu",
 )
 
 Arrays = Mapping[str, Any]  # tensors or arrays by name
