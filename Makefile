@@ -1,7 +1,8 @@
 # make repro   the pipeline, from nothing to plots/report/report.html
 # make test    the tests
 # make test-numpy2  the tests with numpy 2, in .venv-numpy2; without mxnet, which does not know it
-# make golden  every array that the references computed (GOLDEN=folder)
+# make golden  every array that the references computed (GOLDEN=folder; without one, those kept here)
+# make golden-matrix  make golden under 18 choices of vectors and threads; half an hour or more
 # make bench   every speed comparison, into docs/performance.md; minutes, on a machine of its own
 # make full-size  a data set of half a million records: time and memory of every step
 # make faults  damaged input, kills, full disks and NaN; half an hour
@@ -11,13 +12,13 @@
 
 SHELL := /bin/bash
 PYTHON ?= python3
-GOLDEN ?= ../shared/golden
+GOLDEN ?= $(if $(wildcard ../shared/golden),../shared/golden,tests/golden)
 VENV := .venv
 VENV2 := .venv-numpy2
 NUMPY2 := 2.4.6
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test golden bench full-size faults deps hosts test-numpy2 lint
+.PHONY: repro test golden golden-matrix bench full-size faults deps hosts test-numpy2 lint
 
 repro: $(VENV)/.runtime
 	@python -m stages.check.mend
@@ -32,6 +33,9 @@ test-numpy2: $(VENV2)/.development
 
 golden: $(VENV)/.development
 	GOLDEN=$(GOLDEN) python -m pytest -vv -m golden
+
+golden-matrix: $(VENV)/.development
+	GOLDEN=$(GOLDEN) python -m tests.golden_matrix
 
 bench: $(VENV)/.development
 	python -m benchmarks --write docs/performance.md

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import os
+
 import pytest
+import torch
 from hypothesis import settings
 
-from stages.core.seeding import hold_to_avx2
+from stages.core.seeding import AVX2, hold_to_avx2
 from tests.goldens import ABSENT, FOLDER, NOT_YET_COVERED
 
 hold_to_avx2()  # as the stages do, so that what tests compute is what stages compute
@@ -29,9 +32,14 @@ def _parameters(item: pytest.Item) -> list[object]:
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:
-    """Name the golden files that no test reads yet."""
+    """Report what golden tests were computed with, and the golden files that no test reads yet."""
     if config.option.markexpr != "golden":
         return
+    caps = [f"{name} {os.environ.get(name, 'unset')}" for name in AVX2]
+    terminalreporter.section("golden files")
+    terminalreporter.write_line(f"folder: {FOLDER}")
+    found = ", ".join([*caps, f"threads {torch.get_num_threads()}"])
+    terminalreporter.write_line(f"computed with: {found}")
     files = sorted({file for kind in NOT_YET_COVERED for file in FOLDER.glob(kind)})
     terminalreporter.section("golden files of kinds not yet covered")
     for file in files:

@@ -16,6 +16,9 @@ FOLDER = Path(os.environ.get("GOLDEN") or Path(__file__).parent / "golden").reso
 ABSENT = "no file of this kind in the folder"  # such a test is not collected (tests/conftest.py)
 COVERED: set[str] = set()
 
+if os.environ.get("GOLDEN") and not any(FOLDER.glob("*")):
+    raise pytest.UsageError(f"GOLDEN={FOLDER}: no such folder, or empty. Unset it for tests/golden")
+
 # Kinds whose subject is not built yet.
 NOT_YET_COVERED = ()
 

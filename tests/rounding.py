@@ -7,15 +7,15 @@ result f is then off by
 
 which holds whatever order a processor adds in and whatever its vectors' width, and which is large
 where f is ill-conditioned. `Rounding` evaluates (1) by Monte Carlo arithmetic (Parker, UCLA
-CSD-970002, 1997): in float64, each operation sees its operands times 1 + e, e drawn anew from
-[-u, u] every time (more in a sum of many products: `terms`). Over DRAWS such runs the mean square distance from the plain float64 run is
-sigma^2, element by element, and
+CSD-970002, 1997): in float64, each operation sees its operands times 1 + e, with e drawn anew from
+[-u, u] every time, or from a wider interval in a sum of many products (`terms`). Over DRAWS such
+runs the mean square distance from the plain float64 run is sigma^2, element by element, and
 
     allowed = SIGMAS sigma + u |f|                                                          (2)
 
 With DRAWS = 16 the ratio of an error to the estimated sigma follows Student's t of 16 degrees of
-freedom at worst: beyond SIGMAS = 10 it has probability 3e-8. Real errors are smaller (their mean
-square is 0.1 to 0.6 sigma^2 in the golden tests), because many operations are exact.
+freedom at worst: beyond SIGMAS = 10 it has probability 3e-8. Real errors are smaller: in the golden
+tests their mean square is 0.1 to 0.8 sigma^2, because many operations are exact.
 
 For a margin, (1) has a closed form. cos theta of unit vectors is off by about u; the entry
 cos(theta + m) has the slope sin(theta + m) / sin theta, whose own derivative by cos theta is
@@ -81,8 +81,8 @@ class Rounding(TorchDispatchMode):
         def rounded(value: Any) -> Any:
             if not isinstance(value, torch.Tensor) or value.dtype != torch.float64:
                 return value
-            drawn = torch.rand(value.shape, generator=self.generator, dtype=value.dtype)
-            return value * (1 + size * (2 * drawn - 1))
+            factor = torch.empty(value.shape, dtype=value.dtype)
+            return value * factor.uniform_(1 - size, 1 + size, generator=self.generator)
 
         args = [
             value if key in written else tree_map(rounded, value)

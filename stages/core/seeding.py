@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     import torch
 
 
-AVX2 = {  # what caps PyTorch's own kernels, oneDNN's and MKL's; each is read at its first use
+# Caps on PyTorch's own kernels, oneDNN's and MKL's; each library reads its own at its first use.
+AVX2 = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_CBWR": "AVX2",
 }
+NATIVE = "native"  # value of one of them that leaves the choice to its library
+UNCAPPED = "FACELINE_UNCAPPED"  # names of those that an earlier process found to be native
 
 
 def prepare(seed: int, threads: int, device: str, instructions: str) -> torch.device:
@@ -64,12 +67,22 @@ def prepare(seed: int, threads: int, device: str, instructions: str) -> torch.de
 def hold_to_avx2() -> None:
     """Cap the vectors of an x86 processor, in this process and those it starts.
 
+    A variable of `AVX2` that the environment sets keeps its value. The value `native` leaves that
+    library its own choice: the variable is then removed, because the libraries do not know it.
+
     It comes too late once a tensor has been computed.
     """
     import torch
 
-    if torch.cpu.get_capabilities().get("avx2"):
-        os.environ.update(AVX2)
+    uncapped = set(os.environ.get(UNCAPPED, "").split())
+    for name, value in AVX2.items():
+        if os.environ.get(name) == NATIVE:
+            uncapped.add(name)
+            del os.environ[name]
+        elif name not in uncapped and torch.cpu.get_capabilities().get("avx2"):
+            os.environ.setdefault(name, value)
+    if uncapped:
+        os.environ[UNCAPPED] = " ".join(sorted(uncapped))
 
 
 def derive(seed: int, *labels: object) -> int:

@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from stages.core.seeding import AVX2
+from stages.core.seeding import AVX2, UNCAPPED
 
 HAS = torch.cpu.get_capabilities()
 CONVOLVE = """
@@ -22,23 +22,61 @@ print(torch.backends.cpu.get_cpu_capability())
 """
 
 
-def convolve(instructions: str, **environment: str) -> str:
-    """What oneDNN tells of a convolution, and the last line: the vectors of torch's own kernels."""
-    plain = {name: value for name, value in os.environ.items() if name not in AVX2}
+def in_a_process(code: str, **environment: str) -> str:
+    """What `code` prints, with nothing else set of what caps vectors."""
+    plain = {name: value for name, value in os.environ.items() if name not in (*AVX2, UNCAPPED)}
     done = subprocess.run(
-        [sys.executable, "-c", CONVOLVE.format(instructions=instructions)],
-        env=plain | environment, capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code], env=plain | environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
+def convolve(instructions: str, **environment: str) -> str:
+    """What oneDNN tells of a convolution, and the last line: the vectors of torch's own kernels."""
+    return in_a_process(CONVOLVE.format(instructions=instructions), **environment)
+
+
 @pytest.mark.skipif(not HAS.get("avx2"), reason="a processor without AVX2")
-@pytest.mark.parametrize("environment", [{}, {"ONEDNN_MAX_CPU_ISA": "ALL"}])
-def test_avx2_is_all_that_torch_and_onednn_then_use(environment: dict[str, str]) -> None:
-    told = convolve("avx2", **environment)
+def test_avx2_is_all_that_torch_and_onednn_then_use() -> None:
+    told = convolve("avx2")
     assert "cpu,isa:Intel AVX2\n" in told
     assert told.splitlines()[-1] == "AVX2"
+
+
+@pytest.mark.skipif(not HAS.get("avx2"), reason="a processor without AVX2")
+def test_what_the_environment_sets_is_kept() -> None:
+    told = convolve("avx2", ONEDNN_MAX_CPU_ISA="SSE41", ATEN_CPU_CAPABILITY="default")
+    assert "cpu,isa:Intel SSE4.1\n" in told
+    assert told.splitlines()[-1] == "DEFAULT"
+
+
+TWICE = """
+import os, subprocess, sys
+from stages.core.seeding import AVX2, hold_to_avx2
+hold_to_avx2()
+print([os.environ.get(name) for name in AVX2])
+if len(sys.argv) == 1:
+    code = sys.orig_argv[sys.orig_argv.index("-c") + 1]
+    subprocess.run([sys.executable, "-c", code, "child"], check=True)
+"""
+
+
+@pytest.mark.skipif(not HAS.get("avx2"), reason="a processor without AVX2")
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({}, ["avx2", "AVX2", "AVX2"]),
+        ({"MKL_CBWR": "COMPATIBLE"}, ["avx2", "AVX2", "COMPATIBLE"]),
+        ({"MKL_CBWR": "native"}, ["avx2", "AVX2", None]),
+        (dict.fromkeys(AVX2, "native"), [None, None, None]),
+        ({"ATEN_CPU_CAPABILITY": "native", "MKL_CBWR": "AVX2"}, [None, "AVX2", "AVX2"]),
+    ],
+)
+def test_native_is_unset_here_and_in_the_processes_that_start_here(
+    environment: dict[str, str], found: list[str | None]
+) -> None:
+    assert in_a_process(TWICE, **environment) == f"{found}\n" * 2
 
 
 @pytest.mark.skipif(not HAS.get("avx2"), reason="a processor without AVX2")

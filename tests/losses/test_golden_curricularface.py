@@ -111,5 +111,6 @@ def _losses(x: torch.Tensor, centres, y, class_start, owner, t: float) -> torch.
     after = [0.01 * own[owner == rank].mean() + 0.99 * t for rank in range(len(class_start))]
     each = torch.stack(after).detach()[torch.tensor(owner)][:, None]
     z = torch.where(together & (c > moved[:, None]), c * (each + c), c)
-    z = z.index_put((rows, y), torch.where(own > -np.cos(ANGLE), moved, own - ANGLE * np.sin(ANGLE)))
+    moved = torch.where(own > -np.cos(ANGLE), moved, own - ANGLE * np.sin(ANGLE))
+    z = z.index_put((rows, y), moved)
     return F.cross_entropy(64 * z, y, reduction="none")

@@ -1,4 +1,4 @@
-"""MagFace on several ranks: the published split loses dL/d|f| of samples whose class is elsewhere."""
+"""MagFace on several ranks: the published split loses dL/d|f| of samples of other ranks."""
 
 from functools import partial
 from pathlib import Path
