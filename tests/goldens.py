@@ -7,8 +7,10 @@ its kind as a pattern and runs over every file that matches, whatever its name.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,3 +32,26 @@ def golden(*patterns: str, argument: str = "file") -> Callable:
     names = [str(file.relative_to(FOLDER)) for file in files]
     each = pytest.mark.parametrize(argument, files or [ABSENT], ids=names or ["absent"])
     return lambda test: pytest.mark.golden(each(test))
+
+
+def stored(arrays: Any, names: Mapping[str, str]) -> dict[str, Any]:
+    """Those arrays that the file has, by our names for them.
+
+    Args:
+        names: the file's name for each of ours.
+    """
+    found = {ours: arrays[theirs] for ours, theirs in names.items() if theirs in arrays}
+    assert found, f"none of {sorted(names.values())}"
+    return found
+
+
+def setting(file: Path, arrays: Any, name: str, default: float) -> float:
+    """A number that made the file: its array `name`, else `_<name>0.3` in its own name.
+
+    Args:
+        default: the index's, for a file that has neither.
+    """
+    if name in arrays:
+        return float(arrays[name])
+    match = re.search(rf"_{name}(\d+(?:\.\d+)?)(?=_|\.npz|$)", file.name)
+    return float(match[1]) if match else default

@@ -35,10 +35,12 @@ def test_true_values(file):
         true = z[f"logI_true{suffix}"]
         tolerance = np.maximum(1e-10, 4 * np.spacing(np.abs(true)))
         assert (np.abs(value + kappa - true) <= tolerance).all(), suffix
-        np.testing.assert_allclose(slope, z[f"dlogI_dk_true{suffix}"], rtol=1e-9)
+        if f"dlogI_dk_true{suffix}" in z:
+            np.testing.assert_allclose(slope, z[f"dlogI_dk_true{suffix}"], rtol=1e-9)
         # A = slope - v / k cancels for small k: its error is that of the slope.
-        ratio, expected = slope - order / kappa, z[f"ratio_A_true{suffix}"]
-        assert (np.abs(ratio - expected) <= 1e-9 * slope).all()
+        ratio = slope - order / kappa
+        if f"ratio_A_true{suffix}" in z:
+            assert (np.abs(ratio - z[f"ratio_A_true{suffix}"]) <= 1e-9 * slope).all()
         if f"log_ive_true{suffix}" in z:
             np.testing.assert_allclose(value, z[f"log_ive_true{suffix}"], rtol=1e-12, atol=1e-10)
         if f"amos_lower{suffix}" in z:
@@ -51,6 +53,8 @@ def test_true_values(file):
 def test_scipy_where_it_does_not_underflow(file):
     z = np.load(file)
     for suffix, order in orders(z):
+        if f"scipy_ive_f64{suffix}" not in z:
+            continue
         expected = z[f"scipy_ive_f64{suffix}"]
         known = expected > np.finfo(np.float64).tiny
         value, _ = value_and_slope(order, z["kappa"])
@@ -63,6 +67,8 @@ def test_the_references_guard_replaces_the_bessel_term(file):
     z = np.load(file)
     kappa = z["kappa"]
     for suffix, order in orders(z):
+        if f"ref_logI_f32{suffix}" not in z:
+            continue
         value, slope = value_and_slope(order, kappa)
         scaled = np.exp(value)
         guarded = np.log(GUARD + scaled) + kappa

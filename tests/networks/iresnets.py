@@ -35,6 +35,11 @@ def from_file_name(file: Path) -> tuple[iresnet.Params, int]:
     return iresnet.Params(depth=int(match[1])), int(match[2])
 
 
+def embedding_of(params: iresnet.Params, embedding: np.ndarray) -> iresnet.Params:
+    """The same network with as many dimensions as a stored embedding [n, d]."""
+    return params.model_copy(update={"embedding": embedding.shape[1]})
+
+
 def shapes_of(texts: np.ndarray) -> list[tuple[int, ...]]:
     """Shapes written as text: "(64, 3, 3, 3)", "[64]", "64,3"."""
     return [tuple(map(int, re.findall(r"\d+", str(text)))) for text in texts]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
+from torch import nn
+
 from stages.core.params import Section
+from stages.networks import ir_se, mobilefacenet
 from stages.networks._staged import CHANNELS
 
 
@@ -25,3 +28,12 @@ def shapes_by_published_name(network) -> dict[str, tuple[int, ...]]:
     """Shapes of a network's tensors, in order."""
     names = network.published_names()
     return {names[name]: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def multiface_network(shapes: dict[str, tuple[int, ...]]) -> nn.Module:
+    """MultiFace's network of any depth and width, from shapes by published name."""
+    if "conv_6_sep.conv.weight" not in shapes:
+        return ir_se.build(from_state(ir_se, shapes))
+    width = shapes["conv1.conv.weight"][0] / CHANNELS[0]
+    params = mobilefacenet.Params(width=width, embedding=shapes["linear.weight"][0])
+    return mobilefacenet.build(params)

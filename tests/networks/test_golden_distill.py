@@ -8,7 +8,12 @@ import torch.nn.functional as F
 
 from stages.networks import iresnet
 from tests.goldens import golden
-from tests.networks.iresnets import assert_gradient, assert_near, from_file_name
+from tests.networks.iresnets import (
+    assert_gradient,
+    assert_near,
+    embedding_of,
+    from_file_name,
+)
 from tests.weight_rules import fill_by_name
 
 NUMBER = r"-?[\d.]+"
@@ -35,6 +40,7 @@ def perturb(student: iresnet.IResNet, z) -> None:
 def test_distillation(file):
     z = np.load(file)
     params, resolution = from_file_name(file)
+    params = embedding_of(params, z["emb_teacher"])
     large = images_of(z)
     teacher = iresnet.build(params).eval()
     fill_by_name(teacher)

@@ -8,6 +8,7 @@ import torch
 
 from stages.networks import iresnet
 from tests.goldens import golden
+from tests.networks.iresnets import from_state
 from tests.weight_rules import indexed_tensor
 
 
@@ -15,9 +16,13 @@ from tests.weight_rules import indexed_tensor
 def test_state_dict_keys(file):
     architectures = {k: v for k, v in json.loads(file.read_text()).items() if k != "rule"}
     for name, expected in architectures.items():
-        depth = int(re.search(r"\d+", name)[0])
+        names, shapes = zip(
+            *((key, tuple(shape)) for key, shape, _ in expected["keys"]), strict=True
+        )
+        params = from_state(list(names), list(shapes), flavour="magface")
+        assert params.depth == int(re.search(r"\d+", name)[0])
         with torch.device("meta"):
-            network = iresnet.build(iresnet.Params(depth=depth, flavour="magface"))
+            network = iresnet.build(params)
         state = network.state_dict()
         described = [
             [k, list(t.shape), str(t.dtype).removeprefix("torch.")] for k, t in state.items()

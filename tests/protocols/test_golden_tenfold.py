@@ -57,13 +57,16 @@ def btnet(data) -> int:
     same = data["issame"]
     accuracy, _ = folds(first, second, same)
     np.testing.assert_array_equal(accuracy, data["acc_folds"])
-    assert np.mean(accuracy) == pytest.approx(float(data["acc_mean"]), abs=1e-12)
-    assert np.std(accuracy) == pytest.approx(float(data["acc_std"]), abs=1e-12)
+    for name, measure in (("acc_mean", np.mean), ("acc_std", np.std)):
+        if name in data:
+            assert measure(accuracy) == pytest.approx(float(data[name]), abs=1e-12)
     for vectors, name in ((first, "sum_norm1"), (second, "sum_norm2")):
-        np.testing.assert_allclose(unit(vectors), data[name], atol=1e-12)
-    tpr, fpr = rates(pairs.squared_distance(first, second), same)
-    np.testing.assert_allclose(tpr, data["tpr_mean"], atol=1e-12)
-    np.testing.assert_allclose(fpr, data["fpr_mean"], atol=1e-12)
+        if name in data:
+            np.testing.assert_allclose(unit(vectors), data[name], atol=1e-12)
+    found = rates(pairs.squared_distance(first, second), same)
+    for name, rate in zip(("tpr_mean", "fpr_mean"), found, strict=True):
+        if name in data:
+            np.testing.assert_allclose(rate, data[name], atol=1e-12)
     return 1
 
 
@@ -92,12 +95,15 @@ def interleaved(data) -> int:
     first, second, same = data["emb"][0::2], data["emb"][1::2], data["issame"]
     accuracy, threshold = folds(first, second, same)
     np.testing.assert_array_equal(accuracy, data["acc_folds" if "acc_folds" in data else "acc"])
-    np.testing.assert_array_equal(threshold, data["best_thresholds"])
+    if "best_thresholds" in data:
+        np.testing.assert_array_equal(threshold, data["best_thresholds"])
     distance = pairs.squared_distance(first, second)
     told = distance[None] < pairs.THRESHOLDS[:, None]
     by_fold = rates(distance, same)
     at_once = told[:, same].mean(axis=1), told[:, ~same].mean(axis=1)
     for name, *expected in (("tpr", by_fold[0], at_once[0]), ("fpr", by_fold[1], at_once[1])):
+        if name not in data:
+            continue
         assert any(np.allclose(data[name], one, atol=1e-12) for one in expected)
     if "acc_mean" in data:
         assert np.mean(accuracy) == pytest.approx(float(data["acc_mean"]), abs=1e-12)
@@ -136,14 +142,20 @@ def magface(data, tag: str) -> int:
     options = {"flip": False, "distance": "angle"}
     centred, _ = folds(first, second, same, centre=True, **options)
     np.testing.assert_array_equal(centred, data[tag + "acc_folds"])
-    found = [np.mean(centred), np.std(centred)]
-    np.testing.assert_allclose(found, data[tag + "acc_mean_std"], atol=1e-12)
-    plain, _ = folds(first, second, same, **options)
-    np.testing.assert_array_equal(plain, data[tag + "acc_folds_nomean"])
+    if tag + "acc_mean_std" in data:
+        found = [np.mean(centred), np.std(centred)]
+        np.testing.assert_allclose(found, data[tag + "acc_mean_std"], atol=1e-12)
+    if tag + "acc_folds_nomean" in data:
+        plain, _ = folds(first, second, same, **options)
+        np.testing.assert_array_equal(plain, data[tag + "acc_folds_nomean"])
     distance = pairs.angle(first, second)
-    np.testing.assert_allclose(distance, data[tag + "dist_raw"], atol=1e-7)
+    if tag + "dist_raw" in data:
+        np.testing.assert_allclose(distance, data[tag + "dist_raw"], atol=1e-7)
+    if tag + "fnmr_at_1e3" not in data:
+        return 1
     lower = np.minimum(np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1))
-    np.testing.assert_allclose(_edc.REJECTED, data[tag + "reject_ratio"], atol=1e-12)
+    if tag + "reject_ratio" in data:
+        np.testing.assert_allclose(_edc.REJECTED, data[tag + "reject_ratio"], atol=1e-12)
     fnmr, _, _ = _edc.rejection_curve(-distance, same, lower)
     recorded = data[tag + "fnmr_at_1e3"]
     np.testing.assert_allclose(fnmr[: len(recorded)], recorded, atol=1e-12)
