@@ -34,7 +34,8 @@ def prepare(seed: int, threads: int, device: str, instructions: str) -> torch.de
     Args:
         device: `auto`, `cpu` or `cuda`.
         instructions: `avx2` holds an x86 processor to AVX2, so that each of them that has it gives
-            the same bytes; `native` takes the widest vectors it has.
+            the same bytes, but keeps what the environment sets (`hold_to_avx2`); `native` takes
+            the widest vectors it has.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
