@@ -24,6 +24,7 @@ from stages.core.errors import InputError
 from stages.core.files import atomic_file, sha256
 from stages.core.params import STAGES
 from stages.core.ranks import rank, size
+from stages.core.scratch import scratch_path, training_state
 
 STATE = "state.pt"
 LOCK = "lock"
@@ -79,17 +80,12 @@ def checkpoints(stage: str, settings: dict[str, Any], inputs: list[Path]) -> Ite
     if rank():
         yield Checkpoints(Path())
         return
-    folder = _root() / stage / _digest(settings, inputs)
+    folder = training_state() / stage / _digest(settings, inputs)
     with _locked(folder / LOCK):
         yield Checkpoints(folder)
-        done = folder.with_name(f".{folder.name}.{os.getpid()}")
+        done = scratch_path(folder)
         folder.rename(done)  # at once: whoever waits for the lock sees that it is gone
         shutil.rmtree(done)
-
-
-def _root() -> Path:
-    """Below the DVC root of this run: a queued experiment has a root of its own."""
-    return Path(os.environ.get("DVC_ROOT", ".")) / ".dvc" / "tmp" / "checkpoints"
 
 
 def _digest(settings: dict[str, Any], inputs: list[Path]) -> str:

@@ -12,6 +12,7 @@ from stages.core.allocator import keep_freed_memory
 from stages.core.errors import DivergedError, InputError
 from stages.core.files import OF_STORAGE, StorageError
 from stages.core.parent import die_with_parent
+from stages.core.scratch import sweep_workspace
 
 OUTPUTS = ("data/", "models/", "metrics/", "plots/")  # where stages find each other's work
 MADE_BY = "`dvc repro` makes what stages make, `dvc pull` fetches it"
@@ -31,7 +32,7 @@ def start(
     An InputError ends the process with status 1 and its one line on stderr, and so does a training
     that diverged, a missing output of another stage and a disk that is full or read-only; any other
     exception is a fault of this program and keeps its traceback. A stage that DVC runs ends with
-    it.
+    it. What dead processes left half-written, of any stage, is removed first.
     """
     stage = main.__module__ if main.__module__ != "__main__" else package()
     parser = argparse.ArgumentParser(prog=f"python -m {stage}", description=main.__doc__)
@@ -42,6 +43,7 @@ def start(
     given = parser.parse_args()
     die_with_parent(of_dvc=OF_DVC in os.environ)
     keep_freed_memory()
+    sweep_workspace()
     try:
         main(**vars(given))
     except InputError as error:

@@ -1,16 +1,16 @@
-"""Files: what is in one, told by its hash; outputs, which appear whole or not at all."""
+"""File hashing, and outputs written atomically."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from stages.core.errors import InputError
+from stages.core.scratch import remove, scratch_path, sweep
 
 OF_STORAGE = {  # faults of the place that is written to, and what to do about them
     errno.ENOSPC: "free some room there, and run it again",
@@ -41,32 +41,6 @@ class StorageError(InputError):
         super().__init__(path, os.strerror(number).lower(), OF_STORAGE[number])
 
 
-def _scratch(target: Path) -> Path:
-    """A sibling of target to write into; what killed runs left there is removed first."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for stale in target.parent.glob(f".{target.name}.*.tmp"):
-        if not _alive(int(stale.suffixes[-2].lstrip("."))):
-            _remove(stale)
-    return target.parent / f".{target.name}.{os.getpid()}.tmp"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
 @contextmanager
 def _written(target: Path) -> Iterator[Path]:
     """Yield a scratch path beside `target`, which is removed if it is still there at the end.
@@ -75,8 +49,10 @@ def _written(target: Path) -> Iterator[Path]:
     """
     scratch = None
     try:
-        scratch = _scratch(target)
-        _remove(scratch)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent, target=target.name)
+        scratch = scratch_path(target)
+        remove(scratch)
         yield scratch
     except Exception as fault:
         number = _of_storage(target, fault)
@@ -85,7 +61,7 @@ def _written(target: Path) -> Iterator[Path]:
         raise StorageError(target, number) from None
     finally:
         if scratch:
-            _remove(scratch)
+            remove(scratch)
 
 
 def _of_storage(target: Path, fault: Exception) -> int | None:
@@ -117,5 +93,5 @@ def atomic_folder(target: str | os.PathLike) -> Iterator[Path]:
         scratch.mkdir()
         yield scratch
         if target.exists():
-            _remove(target)
+            remove(target)
         os.replace(scratch, target)
