@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 
 from stages.core.bounded import bounded
 from stages.core.errors import InputError
@@ -81,14 +82,26 @@ def _npy(path: Path) -> dict[str, Any]:
     except Exception as fault:  # a damaged header fails in a dozen ways, none of them ours
         raise InputError(path, f"no array of numbers ({fault})", REMEDY) from None
     if not isinstance(array, np.ndarray):
-        raise InputError(path, "holds several arrays, or none", "name it .npz if it is an archive")
+        with array:
+            raise _of_archive(path, array.files)
     if array.ndim == 3 and len(array) == 2:
         return {"embedding": array[0], "mirrored": array[1]}
     return {"embedding": array}
 
 
+def _of_archive(path: Path, names: list[str]) -> InputError:
+    """What to do about a ZIP archive with the name of a single array: .npz is one as well."""
+    if any(name in names for name in VECTORS):
+        return InputError(path, "is an archive of arrays (.npz), not one array", "name it .npz")
+    there = ", ".join(_brief(name) for name in islice(names, MOST_NAMED)) or "nothing"
+    return InputError(path, f"is a ZIP archive of {there}, not an array", REMEDY)
+
+
 def _npz(path: Path) -> dict[str, Any]:
     wanted = (*VECTORS, "mirrored", "norms")
+    with open(path, "rb") as file:
+        if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
+            raise InputError(path, "is one array (.npy), not an archive", "name it .npy")
     try:
         with bounded(path, REMEDY), np.load(path, allow_pickle=False) as archive:
             names = archive.files

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,24 @@ def test_damaged_files_are_named_in_one_line(tmp_path, vectors, what, problem) -
         read_features(damaged(tmp_path, vectors, what))
     assert what in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("right", "wrong"), [(".npy", ".npz"), (".npz", ".npy")])
+def test_the_remedy_for_the_other_kind_of_numpy_file_helps(tmp_path, vectors, right, wrong) -> None:
+    file = tmp_path / f"a{right}"
+    np.save(file, vectors) if right == ".npy" else np.savez(file, embedding=vectors)
+    renamed = file.rename(tmp_path / f"a{wrong}")
+    with pytest.raises(InputError) as caught:
+        read_features(renamed)
+    assert caught.value.remedy == f"name it {right}"
+    renamed.rename(file)
+    np.testing.assert_array_equal(read_features(file)["embedding"], vectors)
+
+
+def test_an_archive_of_something_else_is_not_to_be_renamed(tmp_path) -> None:
+    """Neither name would make it readable, so the remedy is another file."""
+    with zipfile.ZipFile(tmp_path / "a.npy", "w") as archive:
+        archive.writestr("readme.txt", "hello")
+    with pytest.raises(InputError, match="a ZIP archive of readme.txt, not an array") as caught:
+        read_features(tmp_path / "a.npy")
+    assert "name it" not in caught.value.remedy
