@@ -1,4 +1,4 @@
-"""Errors a person can mend: of an input, by file, record and remedy; and of a training."""
+"""Errors the user can fix: bad input (names file, record, remedy) and diverged training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,17 @@ class InputError(Exception):
 
 
 class DivergedError(RuntimeError):
-    """Loss or gradient is no longer finite; the last checkpoint is from before."""
+    """Loss or gradient is no longer finite; the last checkpoint is from before.
+
+    Args:
+        name: of what is trained.
+        step: number of steps done before, over all epochs.
+        where: names of the scalars or tensors that are not finite.
+    """
+
+    def __init__(self, name: str, step: int, where: list[str]) -> None:
+        self.step, self.where = step, where
+        super().__init__(f"{name}: not finite at step {step}: {', '.join(where)}")
 
     REMEDY = "lower `lr` or lengthen the warm-up, and see that what it starts from was trained"
 

@@ -42,6 +42,7 @@ from stages.core.sync_batchnorm import synchronise
 Loaded = TypeVar("Loaded")
 Step = Callable[[Any, int], Mapping[str, Tensor]]
 AHEAD = 2  # batches that are loaded while a step computes
+RESUMES = "{name}: resumes after epoch {epoch}, step {step}"  # said by a run that was cut off
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ def fit(
     descent = Descent(name, modules, optimizer, recipe.clip, scale, recipe.clip_centres)
     state = _State(modules, optimizer, scale)
     if state.resume(saved):
-        done = f"epoch {len(state.history)}, step {state.step}"
-        print(f"{name}: resumes after {done}", file=sys.stderr, flush=True)
+        said = RESUMES.format(name=name, epoch=len(state.history), step=state.step)
+        print(said, file=sys.stderr, flush=True)
     steps = recipe.steps_per_epoch(rows)
     with _Journal(name, log, recipe.epochs * steps) as journal:
         journal.replay(state, steps)

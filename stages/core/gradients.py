@@ -198,7 +198,7 @@ class Descent:
         return True
 
     def _diverged(self, iteration: int, names: list[str]) -> DivergedError:
-        return DivergedError(f"{self.name}: not finite at step {iteration}: {', '.join(names)}")
+        return DivergedError(self.name, iteration, names)
 
 
 def not_finite(tensors: Mapping[str, Tensor | None]) -> list[str]:
