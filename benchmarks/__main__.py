@@ -18,16 +18,17 @@ from pathlib import Path
 from tabulate import tabulate
 
 from benchmarks._report import machine, write_part
+from benchmarks._stamp import Stamp, comparisons
 
-HERE = Path(__file__).parent
 HEADERS = ["comparison", "ours", "theirs", "ratio", "target", "best known", "of limit", "", "note"]
-NO_COMPARISON = {"full_size"}  # run on its own: python -m benchmarks.full_size
+PART = "benchmarks"  # of the document
 
 
 def main(names: list[str], document: Path | None) -> bool:
     """Run, print, and bring the document up to date; whether all succeeded."""
     table, short, failed, start = [], [], False, time.monotonic()
-    for name in names or available():
+    stamp = Stamp.now(PART).of(names or comparisons())
+    for name in names or comparisons():
         print(f"{name} ..", file=sys.stderr, flush=True)
         command = [sys.executable, "-m", "benchmarks", "--rows", name]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -50,13 +51,8 @@ def main(names: list[str], document: Path | None) -> bool:
             tabulate(table, HEADERS, tablefmt="github", disable_numparse=True),
             f"What is short, and why:\n\n{causes or '- nothing'}",
         ]
-        write_part(document, "benchmarks", "\n\n".join(parts))
+        write_part(document, PART, "\n\n".join(parts), stamp)
     return not failed
-
-
-def available() -> list[str]:
-    names = {file.stem for file in HERE.glob("*.py") if not file.stem.startswith("_")}
-    return sorted(names - NO_COMPARISON)
 
 
 def _is_short(row: dict) -> bool:

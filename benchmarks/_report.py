@@ -8,6 +8,7 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks._stamp import Stamp
 from stages.core.files import atomic_file
 from stages.report.published import filled
 
@@ -29,8 +30,15 @@ def machine() -> str:
     )
 
 
-def write_part(document: Path, module: str, generated: str) -> None:
-    """Bring the part of `document` that `python -m module` generates up to date."""
-    text = filled(document.read_text(), module, generated)
+def write_part(document: Path, module: str, generated: str, stamp: Stamp) -> None:
+    """Bring the part of `document` that `python -m module` generates up to date.
+
+    Args:
+        document: has the marks of the part.
+        module: and its arguments.
+        generated: the part.
+        stamp: of the code, taken before the measurement.
+    """
+    text = filled(document.read_text(), module, f"{stamp}\n\n{generated}")
     with atomic_file(document) as scratch:
         scratch.write_text(text)

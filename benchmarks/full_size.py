@@ -28,6 +28,7 @@ import numpy as np
 from tabulate import tabulate
 
 from benchmarks._report import machine, write_part
+from benchmarks._stamp import Stamp
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (5_000, 50_000, 500_000)
@@ -79,7 +80,7 @@ class Step(NamedTuple):
 
 
 def main(sizes: list[int], document: Path | None) -> None:
-    steps, tracked = [], ""
+    steps, tracked, stamp = [], "", Stamp.now("benchmarks.full_size")
     for size in sizes:
         with tempfile.TemporaryDirectory(prefix="full_size_") as scratch:
             _require_room(Path(scratch), size)
@@ -90,7 +91,7 @@ def main(sizes: list[int], document: Path | None) -> None:
     text = f"{machine()}\n\n{_table(steps)}\n\n{tracked}"
     print(text)
     if document:
-        write_part(document, "benchmarks.full_size", text)
+        write_part(document, "benchmarks.full_size", text, stamp)
 
 
 def _require_room(folder: Path, size: int) -> None:

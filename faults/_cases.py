@@ -60,7 +60,6 @@ class Format:
         make: writes a valid sample into the folder, and returns the file to be damaged.
         read: reads it in the current folder as a stage does, to the last pixel; a digest of all.
         cases: faults of this format, beside those that any file can have.
-        remedy: pattern that the remedy of every error must match.
         unchecked: kinds of fault after which other contents may pass, since the format has no
             checksum: a flipped bit of a number is another number.
         unseen: kinds of fault that may pass without a word: they hit a part that nobody reads.
@@ -71,7 +70,6 @@ class Format:
     make: Callable[[Path], Path]
     read: Callable[[], str]
     cases: Callable[[Path, Random], Iterable[Case]]
-    remedy: str
     unchecked: tuple[str, ...] = (FLIPS,)
     unseen: tuple[str, ...] = ()
     instead: Mapping[str, str] = field(default_factory=dict)

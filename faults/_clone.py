@@ -1,11 +1,8 @@
-"""The end-to-end test's cut-down pipeline, run to its end once for all sections."""
+"""The end-to-end test's cut-down pipeline, run to its end once for all sections and seeds."""
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
-from functools import cache
+import time
 from pathlib import Path
 
 from tests.test_pipeline import CUT_DOWN, Clone
@@ -17,11 +14,22 @@ def new(folder: Path) -> Clone:
     return Clone(folder, CUT_DOWN)
 
 
-@cache
-def finished() -> Clone:
-    """One where all has run undisturbed. Whoever changes it puts it back."""
-    scratch = Path(tempfile.mkdtemp(prefix="faceline-faults-"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    clone = new(scratch / "undisturbed")
+def at(folder: Path) -> Clone:
+    """The scratch repository that is already in `folder`."""
+    clone = Clone.__new__(Clone)
+    clone.folder = folder
+    return clone
+
+
+def finished(folder: Path) -> Clone:
+    """One in a new folder where everything has run undisturbed. Sections copy it or read it."""
+    clone = new(folder)
     clone.run("dvc", "repro")
     return clone
+
+
+def seconds_to_find_nothing_to_do(clone: Clone) -> float:
+    """Time of a `dvc repro` in a clone where everything has run."""
+    began = time.monotonic()
+    clone.run("dvc", "repro")
+    return time.monotonic() - began

@@ -1,22 +1,39 @@
-"""A trainer with one number that is none: `python -m faults._poison PLACE STEP STAGE [ITEM]`.
+"""A training with one NaN in it, injected through the arguments of `stages.core.fit.fit`.
 
-PLACE is loss, or gradient: that of one parameter, drawn by the step. A STEP of -1 poisons nothing.
+That function and what it is called with are the public contract of every trainer. What is used of
+it here is looked up when this module is imported, so that a change of it ends the import.
 """
 
 from __future__ import annotations
 
-import json
-import runpy
-import sys
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
 import torch
 
-from stages.core import fit as module
+from stages.core.errors import DivergedError
+from stages.core.fit import Loop, fit
+from stages.core.optim import trained_parameters
+from stages.core.recipe import Recipe
 
-TOLD = "poison: "  # begin of the line of JSON that says what was done
+USED = ("modules", "recipe", "rows", "step", "loop")  # arguments of fit
+LOSS, GRADIENT = "loss", "gradient"
+
+
+def contract_of(function: Callable) -> inspect.Signature:
+    """Signature of a training loop. Raise ImportError if it lacks one of the arguments USED."""
+    signature = inspect.signature(function)
+    missing = [name for name in USED if name not in signature.parameters]
+    if missing:
+        raise ImportError(f"{function.__qualname__} no longer takes {', '.join(missing)}")
+    return signature
+
+
+CONTRACT = contract_of(fit)
+ACCUMULATE = Loop.__dataclass_fields__["accumulate"].name  # calls of `step` per step
+STEPS_PER_EPOCH = Recipe.steps_per_epoch
 
 
 class Spoil(torch.autograd.Function):
@@ -33,42 +50,52 @@ class Spoil(torch.autograd.Function):
         return torch.full_like(parameter, torch.nan)
 
 
-def main(place: str, at: int, stage: str, *arguments: str) -> None:
-    fit = module.fit
+def watched(told: dict[str, Any], place: str | None = None, at: int = -1) -> Callable[..., None]:
+    """`fit`, which also notes in `told` what it does, with NaN in `place` at step `at`.
 
-    def poisoned(name, modules, recipe, rows, step, *more) -> None:
-        trained = {
-            f"{part}.{key}": value
-            for part, of in modules.items()
-            for key, value in of.named_parameters()
-            if value.requires_grad
-        }
+    Args:
+        told: `steps` and `per_epoch` of the training, `aim` (the parameter whose gradient is
+            meant, drawn by `at`), `injected`, and `diverged`: message, step and places of the
+            DivergedError.
+        place: LOSS or GRADIENT; None injects nothing.
+        at: counted from the start of this process.
+    """
+
+    def watching(*args: Any, **kwargs: Any) -> None:
+        bound = CONTRACT.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        trained = trained_parameters(given["modules"])
+        per_epoch = STEPS_PER_EPOCH(given["recipe"], given["rows"])
         aim = Random(at).choice(sorted(trained))
-        steps = recipe.steps_per_epoch(rows)
-        told = {"steps": recipe.epochs * steps, "per_epoch": steps, "aim": aim}
-        print(f"{TOLD}{json.dumps(told)}", file=sys.stderr, flush=True)
-        spoil = (lambda loss: loss * torch.nan) if place == "loss" else None
-        spoil = spoil or (lambda loss: loss + Spoil.apply(trained[aim]))
-        fit(name, modules, recipe, rows, _at_step(step, at, spoil), *more)
+        told.update(per_epoch=per_epoch, steps=given["recipe"].epochs * per_epoch, aim=aim)
+        told.update(injected=False, diverged=None)
+        if place:
+            call = at * getattr(given["loop"], ACCUMULATE)
+            given["step"] = _spoiled(given["step"], call, place, trained[aim], told)
+        try:
+            fit(*bound.args, **bound.kwargs)
+        except DivergedError as fault:
+            told["diverged"] = {"said": str(fault), "step": fault.step, "where": fault.where}
+            raise
 
-    module.fit = poisoned
-    sys.argv = [stage, *arguments]
-    runpy.run_module(stage, run_name="__main__", alter_sys=True)
+    return watching
 
 
-def _at_step(step: Callable, at: int, spoil: Callable) -> Callable:
-    done = 0
+def _spoiled(
+    step: Callable, at: int, place: str, aim: torch.Tensor, told: dict[str, Any]
+) -> Callable[[Any, int], Mapping[str, torch.Tensor]]:
+    """`step`, whose call number `at` returns a loss that is NaN, or has a NaN gradient."""
+    calls = 0
 
-    def spoiled(loaded: Any, epoch: int) -> dict[str, torch.Tensor]:
-        nonlocal done
+    def spoiled(loaded: Any, epoch: int) -> Mapping[str, torch.Tensor]:
+        nonlocal calls
         values = dict(step(loaded, epoch))
-        if done == at:
-            values["loss"] = spoil(values["loss"])
-        done += 1
+        if calls == at:
+            loss = values["loss"]
+            values["loss"] = loss * torch.nan if place == LOSS else loss + Spoil.apply(aim)
+            told["injected"] = True
+        calls += 1
         return values
 
     return spoiled
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

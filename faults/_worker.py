@@ -143,7 +143,7 @@ def _judge(
             return ["gave other contents without a word"]
         return []
     wrong = []
-    if "Remedy: " not in str(told) or not re.search(format.remedy, told.remedy):
+    if not _is_remedy(told):
         wrong.append(f"remedy {told.remedy!r}")
     if Path(told.file).is_absolute() or ".." in told.file:
         wrong.append(f"names the file {told.file!r}")
@@ -156,6 +156,14 @@ def _judge(
 
 
 LONGEST_LINE = 2_000  # characters a message may have
+FEWEST_WORDS = 3  # of a remedy
+
+
+def _is_remedy(error: InputError) -> bool:
+    """Whether the message tells the user what to do; not in which words."""
+    told = str(error).partition("Remedy: ")[2]
+    has_words = len(error.remedy.split()) >= FEWEST_WORDS
+    return has_words and error.remedy in told and error.remedy not in error.problem
 
 
 def _record(error: InputError) -> str:

@@ -11,26 +11,30 @@ from typing import Any
 
 from faults._cases import KINDS
 from faults._report import Finding, Section
+from faults._task import Task
 from faults.formats import FORMATS
 
 LONGEST_S = 900  # of a format
 
 
-def check(seed: int) -> Section:
+def check(task: Task) -> Section:
     """Cases by format and kind: refused / harmless / other contents."""
     section = Section(("format", *KINDS, "most memory"))
     counts: Counter = Counter()
     for name, format in FORMATS.items():
         print(f"{name} ..", file=sys.stderr, flush=True)
-        results, findings = run(name, seed)
-        section.findings += findings
-        section.rows.append((name, *(_cell(results, kind) for kind in KINDS), _memory(results)))
+        with section.guard(name):
+            results, findings = run(name, task.seed)
+            section.findings += findings
+            cells = [_cell(results, kind) for kind in KINDS]
+            section.rows.append((name, *cells, _memory(results)))
+            counts.update(result["outcome"] for result in results)
         for kind, what in format.instead.items():
-            section.notes.append(f"{name}: for {kind}, which make no sense here, {what}")
-        counts.update(result["outcome"] for result in results)
+            section.notes.append(f"{name}: {kind} do not apply; {what} instead.")
+    section.cases = sum(counts.values())
     section.notes.insert(
         0,
-        f"{sum(counts.values())} cases: {counts['refused']} refused by an error that names file, "
+        f"{section.cases} cases: {counts['refused']} refused by an error that names file, "
         f"record and remedy; {counts['same']} harmless, read as if whole; {counts['changed']} read "
         f"as other valid contents, where the format has no checksum. A cell has the three numbers.",
     )

@@ -1,12 +1,13 @@
 """`dvc repro` of the cut-down pipeline, killed again and again at moments drawn by a seed.
 
-Each kill ends DVC alone or its whole process group. Nobody tidies up after it but the next
-`make repro`'s own first step. When the pipeline has finished before the kills are spent, the rest
-falls on another clone.
+Each kill ends DVC alone or its whole process group. Nothing tidies up after it but the first step
+of the next `make repro`. When the pipeline has finished before the kills are spent, another clone
+takes the rest.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import re
@@ -14,27 +15,40 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
-from faults._clone import finished, new
+from faults import _clone
 from faults._report import Finding, Section
+from faults._task import Task
+from stages.core.checkpoints import STATE
+from stages.core.fit import RESUMES as SAID
+from stages.core.scratch import training_state
 from tests.test_pipeline import Clone, environment
 
 KILLS = 50
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-SCOPES = ("dvc alone", "whole group")
+ALONE, WHOLE_GROUP = SCOPES = ("dvc alone", "whole group")
 REACH_STARTS = 6  # latest moment, in times that DVC takes to find that nothing is to be done
 DIES_WITHIN_S = 3.0  # DVC lets SIGINT pass while a stage runs: then the run goes on
 RUNNING = re.compile(r"Running stage '(.+)':")
-RESUMED = re.compile(r"(\S+): resumes after epoch (\d+), step (\d+)")
+RESUMES = re.compile(SAID.format(name=r"(\S+)", epoch=r"(\d+)", step=r"(\d+)"))
+LONGEST_S = 1800  # of a `dvc repro`
 MEND = (sys.executable, "-m", "stages.check.mend")
+
+
+class Moment(NamedTuple):
+    """One kill: how many seconds after the start, by which signal, of which processes."""
+
+    after: float
+    signal: signal.Signals
+    scope: str
 
 
 @dataclass
@@ -42,17 +56,21 @@ class Run:
     """One clone, on its way through the pipeline.
 
     Attributes:
+        targets: what `dvc repro` is asked for; everything if empty.
         log: of its last `dvc repro`.
         done: stages whose outputs dvc.lock has named.
         before: those of them that were done when the last `dvc repro` began; none may run in it.
         reached: epoch and step from which a trainer has last gone on.
-        mended: files that a kill left torn and the next start put right.
+        resumed: number of trainings that have gone on from a checkpoint.
+        mended: files that a kill left torn and the next start fixed.
     """
 
     clone: Clone
+    targets: tuple[str, ...] = ()
     done: set[str] = field(default_factory=set)
     before: set[str] = field(default_factory=set)
     reached: dict[str, tuple[int, int]] = field(default_factory=dict)
+    resumed: int = 0
     mended: list[str] = field(default_factory=list)
     process: subprocess.Popen | None = None
 
@@ -67,13 +85,25 @@ class Run:
         self.before = set(self.done)
         with open(self.log, "w") as log:
             self.process = subprocess.Popen(
-                ["dvc", "repro"],
+                ["dvc", "repro", *self.targets],
                 cwd=self.clone.folder,
                 env=environment(),
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def is_over(self, within: float) -> bool:
+        """Whether `dvc repro`, started unless it runs, ends by itself in so many seconds."""
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+        return self.ended(within)
+
+    def stop(self) -> None:
+        """End everything that runs in the clone."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def ended(self, within: float) -> bool:
         try:
@@ -94,75 +124,92 @@ class Run:
             return set()
 
 
-def check(seed: int) -> Section:
+def check(task: Task) -> Section:
     """50 kills, and what became of the pipeline."""
-    draw = random.Random(f"{seed} kills")
-    section = Section(("signal", "to", "kills", "in stage", "between stages"))
+    draw = random.Random(f"{task.seed} kills")
     with tempfile.TemporaryDirectory(prefix="faceline-kills-") as scratch:
-        folder = Path(scratch)
-        undisturbed = finished()
-        began = time.monotonic()
-        undisturbed.run("dvc", "repro")
-        start = time.monotonic() - began
-        moments = list(_moments(draw, REACH_STARTS * start))
-        run, laps = Run(new(folder / "lap1")), 1
-        runs = [run]
-        counted: Counter = Counter()
-        while moments:
-            if run.process is None or run.process.poll() is not None:
-                run.start()
-            moment, number, scope = moments[0]
-            if run.ended(moment):
+        moments = list(_moments(draw, REACH_STARTS * task.idle_s))
+        return disturb(_clone.at(Path(task.finished)), Path(scratch), moments)
+
+
+def disturb(
+    undisturbed: Clone, folder: Path, moments: list[Moment], targets: tuple[str, ...] = ()
+) -> Section:
+    """Clones in `folder` on their way through the pipeline, one after the other, killed again and
+    again.
+
+    Args:
+        undisturbed: what they must end as.
+        folder: an empty one.
+        moments: when, and how.
+        targets: stages to run, with all that they depend on; everything by default.
+    """
+    section = Section(("signal", "to", "kills", "in stage", "between stages"))
+    runs: list[Run] = []
+    counted: Counter = Counter()
+
+    def lap() -> Run:
+        runs.append(Run(_clone.new(folder / f"lap{len(runs) + 1}"), targets))
+        return runs[-1]
+
+    run = lap()
+    for number, moment in enumerate(moments, 1):
+        what = f"{moment.signal.name} to {moment.scope}"
+        with section.guard(f"kill {number}, {what}"):
+            if run.is_over(moment.after):
                 section.findings += _judge(run, undisturbed)
-                laps += 1
-                run = Run(new(folder / f"lap{laps}"))
-                runs.append(run)
-                continue
-            moments.pop(0)
-            inside = _kill(run, number, scope)
-            counted[number.name, scope, inside] += 1
-            section.findings += _after_kill(run, f"{number.name} to {scope}")
+                run = lap()
+                if run.is_over(moment.after):
+                    section.findings += _judge(run, undisturbed)
+                    raise RuntimeError(f"a new clone is done within {moment.after:.1f} s")
+            inside = _kill(run, moment)
+            counted[moment.signal.name, moment.scope, inside] += 1
+            section.cases += 1
+            section.findings += _after_kill(run, what)
             print(
-                f"kill {KILLS - len(moments)}: {number.name} to {scope} after {moment:.1f} s; "
-                f"{len(run.done)} stages done in lap {laps}",
+                f"kill {number}: {what} after {moment.after:.1f} s; {len(run.done)} stages done "
+                f"in lap {len(runs)}",
                 file=sys.stderr,
                 flush=True,
             )
-        if run.process is not None and run.process.poll() is None:
-            run.process.wait()
-        else:
-            run.start()
-            run.process.wait()
+            continue
+        run.stop()
+        run = lap()
+    with section.guard("the run after the last kill"):
+        if not run.is_over(LONGEST_S):
+            run.stop()
+            raise TimeoutError(f"dvc repro does not end within {LONGEST_S} s")
         section.findings += _judge(run, undisturbed)
-    for number, scope in product(SIGNALS, SCOPES):
-        inside, outside = (counted[number.name, scope, where] for where in (True, False))
-        section.rows.append((number.name, scope, inside + outside, inside, outside))
+    for name, scope in sorted({(moment.signal.name, moment.scope) for moment in moments}):
+        inside, outside = (counted[name, scope, where] for where in (True, False))
+        section.rows.append((name, scope, inside + outside, inside, outside))
     torn = Counter(line.split(":")[0] for run in runs for line in run.mended)
     mended = ", ".join(f"{name} {count} times" for name, count in torn.items()) or "never"
     section.notes.append(
-        f"Clones that went from nothing to the end: {laps}. "
-        f"Torn by a kill and mended by the next start: {mended}."
+        f"Clones that went from nothing to the end: {len(runs)}. Trainings that went on from a "
+        f"checkpoint: {sum(run.resumed for run in runs)}. "
+        f"Torn by a kill and fixed by the next start: {mended}."
     )
     return section
 
 
-def _moments(draw: random.Random, reach: float) -> Iterator[tuple[float, signal.Signals, str]]:
+def _moments(draw: random.Random, reach: float) -> Iterator[Moment]:
     """KILLS of them, every signal and scope about equally often."""
     kinds = list(product(SIGNALS, SCOPES))
     chosen = (kinds * (KILLS // len(kinds) + 1))[:KILLS]
     draw.shuffle(chosen)
     for number, scope in chosen:
-        yield draw.uniform(0, reach), number, scope
+        yield Moment(draw.uniform(0, reach), number, scope)
 
 
-def _kill(run: Run, number: signal.Signals, scope: str) -> bool:
+def _kill(run: Run, moment: Moment) -> bool:
     """Send the signal; whether a stage was running."""
     before = run.ran()
     inside = bool(before) and before[-1] not in run.locked()
-    if scope == "whole group":
-        os.killpg(run.process.pid, number)
+    if moment.scope == WHOLE_GROUP:
+        os.killpg(run.process.pid, moment.signal)
     else:
-        os.kill(run.process.pid, number)
+        os.kill(run.process.pid, moment.signal)
     run.ended(DIES_WITHIN_S)
     return inside
 
@@ -171,10 +218,11 @@ def _after_kill(run: Run, what: str) -> list[Finding]:
     """Nothing that was done before is done again."""
     again = [stage for stage in run.ran() if stage in run.before]
     found = [Finding(f"after {what}", f"{stage} ran again though it was done") for stage in again]
-    for trainer, *place in RESUMED.findall(run.log.read_text()):
+    for trainer, *place in RESUMES.findall(run.log.read_text()):
         place = tuple(map(int, place))
         if place < run.reached.get(trainer, place):
             found.append(Finding(f"after {what}", f"{trainer} went back to epoch {place[0]}"))
+        run.resumed += run.reached.get(trainer) != place
         run.reached[trainer] = place
     run.done |= run.locked()
     return found
@@ -187,11 +235,13 @@ def _judge(run: Run, undisturbed: Clone) -> list[Finding]:
         return [Finding("dvc repro after a kill", f"status {run.process.returncode}: {tail}")]
     found = _after_kill(run, "the last kill")
     ours, theirs = run.clone.hashes(), undisturbed.hashes()
-    for path in sorted(ours.keys() | theirs.keys()):
+    wanted = ours if run.targets else ours | theirs
+    for path in sorted(wanted):
         if ours.get(path) != theirs.get(path):
             found.append(Finding("final bytes", f"{path} differs from the undisturbed run"))
-    if run.clone.stale():
-        found.append(Finding("dvc status", f"stale after the end: {sorted(run.clone.stale())}"))
+    stale = json.loads(run.clone.run("dvc", "status", "--json", *run.targets) or "{}")
+    if stale:
+        found.append(Finding("dvc status", f"stale after the end: {sorted(stale)}"))
     left = [str(f.relative_to(run.clone.folder)) for f in _scratch_files(run.clone.folder)]
     found += [Finding("half-written", f"{name} is left behind") for name in left]
     return found
@@ -199,6 +249,7 @@ def _judge(run: Run, undisturbed: Clone) -> list[Finding]:
 
 def _scratch_files(folder: Path) -> list[Path]:
     """What stages write beside their outputs until they are whole, and checkpoints."""
+    state = folder / training_state()
     outputs = [folder / name for name in ("data", "models", "metrics", "plots")]
-    scratch = [file for place in outputs for file in place.rglob(".*.tmp")]
-    return scratch + list((folder / ".dvc/tmp/checkpoints").glob("**/state.pt"))
+    scratch = [file for place in (*outputs, state) for file in place.rglob(".*.tmp")]
+    return scratch + list(state.glob(f"**/{STATE}"))

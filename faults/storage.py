@@ -1,6 +1,6 @@
-"""Where outputs go: a disk that fills up, outputs that are read-only, inputs that are not there.
+"""Where outputs go: a disk that fills up, outputs that are read-only, inputs that are missing.
 
-Every kind of stage runs in a copy of the finished pipeline, by its own command from dvc.lock.
+Each kind of stage runs in a copy of the finished pipeline, by its own command from dvc.lock.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from random import Random
 
 import yaml
 
-from faults._clone import finished
 from faults._report import Finding, Section
+from faults._task import Task
 from stages.check.code import LISTS
 from tests.test_pipeline import environment
 
@@ -30,6 +30,7 @@ JOURNAL = re.compile(r"metrics/(train|distill|head)/")  # grows while its stage 
 LEAVES_OUT = ("report",)  # shows what is there, as of models that were never trained here
 SPARE = 16 << 20  # room in the scratch file system beside what is there
 LIMIT = 2_000  # bytes a file may have where nothing can be mounted
+LONGEST_S = 900  # of a run
 VERDICT = re.compile(r"stages\.\w+: .+\. Remedy: .+\.")
 
 
@@ -50,61 +51,82 @@ class Stage:
     outputs: tuple[str, ...]
 
 
-def check(seed: int) -> Section:
-    """Full, read-only and missing, stage by stage."""
-    draw = Random(f"{seed} storage")
-    section = Section(
-        ("stage", "full disk", "read-only outputs", "missing input", "a file of it missing"),
-    )
-    with tempfile.TemporaryDirectory(prefix="faceline-storage-") as scratch:
-        folder = Path(scratch)
-        with _disk(folder) as (place, is_mounted):
-            if not is_mounted:
-                section.notes.append(
-                    f"Nothing can be mounted here: the disk is full at {LIMIT} bytes a file "
-                    f"(RLIMIT_FSIZE), and read-only is a matter of permissions."
-                )
-            for stage in _one_of_each(finished().folder, draw):
-                print(f"{stage.name} ..", file=sys.stderr, flush=True)
-                section.rows.append(_row(stage, Place(place, is_mounted), draw, section.findings))
+HEADERS = ("stage", "full disk", "read-only outputs", "missing input", "a file of it missing")
+
+
+def check(task: Task) -> Section:
+    """Full, read-only and missing, stage by stage; for further seeds, missing files alone."""
+    draw = Random(f"{task.seed} storage")
+    section = Section(HEADERS)
+    origin = Path(task.finished)
+    with (
+        tempfile.TemporaryDirectory(prefix="faceline-storage-") as scratch,
+        disk(origin, Path(scratch)) as place,
+    ):
+        if not place.is_mounted:
+            section.notes.append(
+                f"Nothing can be mounted here: the disk is full at {LIMIT} bytes per file "
+                f"(RLIMIT_FSIZE), and read-only is a matter of permissions."
+            )
+        for stage in one_of_each(origin, draw):
+            print(f"{stage.name} ..", file=sys.stderr, flush=True)
+            run(section, stage, place, draw, with_disk=task.first)
     section.notes.append("A cell has the number of runs.")
     return section
 
 
 @dataclass(frozen=True)
 class Place:
-    """A copy of the finished pipeline, on a disk that can be filled."""
+    """A copy of the finished pipeline, on a disk that can be filled.
+
+    Attributes:
+        folder: the copy.
+        origin: what it is a copy of.
+        is_mounted: whether the disk is a small one of its own.
+    """
 
     folder: Path
+    origin: Path
     is_mounted: bool
 
 
-def _row(stage: Stage, place: Place, draw: Random, findings: list[Finding]) -> tuple:
-    counts = []
-    for share in SHARES:
-        with _filled(stage, place, share) as limits:
-            findings += _fails(stage, place, f"{share:.0%} of the outputs fit", limits)
-        findings += _succeeds(stage, place, "after the disk has room again")
-    counts.append(len(SHARES))
-    with _read_only(stage, place) as limits:
-        findings += _fails(stage, place, "read-only", limits)
-    findings += _succeeds(stage, place, "after outputs are writable again")
-    counts.append(1)
-    for name in stage.inputs:
-        with _without_outputs(stage, place), _away(place.folder / name):
-            findings += _fails(stage, place, f"no {name}", may_succeed=stage.name in LEAVES_OUT)
-    counts.append(len(stage.inputs))
+def run(section: Section, stage: Stage, place: Place, draw: Random, with_disk: bool) -> None:
+    """Add a row with all faults of a stage.
+
+    Args:
+        section: gets the row and the findings.
+        stage: its outputs are those of the undisturbed pipeline before and after.
+        place: where it runs.
+        draw: which file of an input is missing.
+        with_disk: also what does not depend on the draw.
+    """
+    counts = [0, 0, 0, 0]
+    for share in SHARES if with_disk else ():
+        told = f"{share:.0%} of the outputs fit"
+        with section.guard(f"{stage.name}, {told}"), _filled(stage, place, share) as limits:
+            section.findings += _fails(stage, place, told, limits)
+        _succeeds(section, stage, place, "after the disk has room again")
+        counts[0] += 1
+    if with_disk:
+        with section.guard(f"{stage.name}, read-only"), _read_only(stage, place):
+            section.findings += _fails(stage, place, "read-only")
+        _succeeds(section, stage, place, "after outputs are writable again")
+        counts[1] += 1
+    whole = [place.folder / name for name in stage.inputs] if with_disk else []
     parts = [part for name in stage.inputs for part in _a_file_of(place.folder / name, draw)]
-    for part in parts:
-        with _without_outputs(stage, place), _away(part):
-            told = f"no {part.relative_to(place.folder)}"
-            findings += _fails(stage, place, told, may_succeed=True)
-    counts.append(len(parts))
-    findings += _succeeds(stage, place, "after its inputs are back")
-    return stage.name, *counts
+    for path in (*whole, *parts):
+        told = f"no {path.relative_to(place.folder)}"
+        may_succeed = path in parts or stage.name in LEAVES_OUT
+        with section.guard(f"{stage.name}, {told}"), _gone(stage, place, path):
+            section.findings += _fails(stage, place, told, may_succeed=may_succeed)
+        counts[3 if path in parts else 2] += 1
+    if whole or parts:
+        _succeeds(section, stage, place, "after its inputs are back")
+    section.rows.append((stage.name, *counts))
+    section.cases += sum(counts)
 
 
-def _one_of_each(folder: Path, draw: Random) -> list[Stage]:
+def one_of_each(folder: Path, draw: Random) -> list[Stage]:
     """Of the stages that differ in their item alone, one by draw; in the order they ran."""
     entries = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
     made = {out["path"] for entry in entries.values() for out in entry["outs"]}
@@ -128,9 +150,13 @@ def _within(path: str, folder: str) -> bool:
 
 
 @contextlib.contextmanager
-def _disk(folder: Path) -> Iterator[tuple[Path, bool]]:
-    """The finished pipeline on a small file system of its own, or if need be on none."""
-    origin = finished().folder
+def disk(origin: Path, folder: Path) -> Iterator[Place]:
+    """A copy of the finished pipeline in `folder`, if possible on a small file system of its own.
+
+    Args:
+        origin: folder of the finished pipeline; it is only read.
+        folder: an empty one.
+    """
     place = folder / "disk"
     place.mkdir()
     size = sum(f.stat().st_size for f in origin.rglob("*") if f.is_file()) + SPARE
@@ -138,10 +164,10 @@ def _disk(folder: Path) -> Iterator[tuple[Path, bool]]:
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     is_mounted = _try(*mount)
     ignore = shutil.ignore_patterns(".git", "cache", "tmp")
-    shutil.copytree(origin, place, dirs_exist_ok=True, ignore=ignore)
-    (place / ".dvc/tmp").mkdir()
     try:
-        yield place, is_mounted
+        shutil.copytree(origin, place, dirs_exist_ok=True, ignore=ignore)
+        (place / ".dvc/tmp").mkdir()
+        yield Place(place, origin, is_mounted)
     finally:
         if is_mounted:
             _try("umount", "-l", str(place))
@@ -150,54 +176,53 @@ def _disk(folder: Path) -> Iterator[tuple[Path, bool]]:
 @contextlib.contextmanager
 def _filled(stage: Stage, place: Place, share: float) -> Iterator[Callable[[], None] | None]:
     """Nothing but `share` of what the outputs take fits any more, and the outputs are gone."""
-    needed = sum(_size(place.folder / name) for name in stage.outputs)
-    with _without_outputs(stage, place):
-        if not place.is_mounted:
-            yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
-            return
-        ballast = place.folder / "ballast"
-        free = shutil.disk_usage(place.folder).free
+    _remove_outputs(stage, place)
+    if not place.is_mounted:
+        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+        return
+    needed = sum(_size(place.origin / name) for name in stage.outputs)
+    ballast = place.folder / "ballast"
+    free = shutil.disk_usage(place.folder).free
+    try:
         with open(ballast, "wb") as file:
             os.posix_fallocate(file.fileno(), 0, max(1, free - int(share * needed)))
-        try:
-            yield None
-        finally:
-            ballast.unlink()
+        yield None
+    finally:
+        ballast.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _read_only(stage: Stage, place: Place) -> Iterator[None]:
-    """The folders that the outputs are in cannot be written to."""
-    with _without_outputs(stage, place):
-        parents = sorted({(place.folder / name).parent for name in stage.outputs})
-        parents = [p for p in parents if not any(q in p.parents for q in parents)]
+    """The folders that the outputs are in cannot be written to, and the outputs are gone."""
+    _remove_outputs(stage, place)
+    parents = sorted({(place.folder / name).parent for name in stage.outputs})
+    parents = [p for p in parents if not any(q in p.parents for q in parents)]
+    try:
         for parent in parents:
             if place.is_mounted:
                 _try("mount", "--bind", str(parent), str(parent))
                 _try("mount", "-o", "remount,bind,ro", str(parent))
             else:
                 parent.chmod(0o555)
-        try:
-            yield
-        finally:
-            for parent in parents:
-                if place.is_mounted:
-                    _try("umount", "-l", str(parent))
-                else:
-                    parent.chmod(0o755)
+        yield
+    finally:
+        for parent in parents:
+            if place.is_mounted:
+                _try("umount", "-l", str(parent))
+            else:
+                parent.chmod(0o755)
 
 
-@contextlib.contextmanager
-def _without_outputs(stage: Stage, place: Place) -> Iterator[None]:
-    """DVC takes a stage's outputs away before it runs."""
+def _remove_outputs(stage: Stage, place: Place) -> None:
+    """As DVC does before it runs a stage."""
     for name in stage.outputs:
         _remove(place.folder / name)
-    yield
 
 
 @contextlib.contextmanager
-def _away(path: Path) -> Iterator[None]:
-    """A file or folder that is elsewhere for the time."""
+def _gone(stage: Stage, place: Place, path: Path) -> Iterator[None]:
+    """Within the block the stage's outputs and the file or folder `path` are missing."""
+    _remove_outputs(stage, place)
     elsewhere = path.with_name(f"{path.name}.away")
     path.rename(elsewhere)
     try:
@@ -220,7 +245,15 @@ def _fails(
     limits: Callable[[], None] | None = None,
     may_succeed: bool = False,
 ) -> list[Finding]:
-    """Run the stage: it must end with one line, and leave nothing half-written."""
+    """Run the stage: it must end with one line, and leave nothing half-written.
+
+    Args:
+        stage: what runs.
+        place: where.
+        fault: what was done, in words.
+        limits: called in the process before the stage.
+        may_succeed: it may also end with the right outputs.
+    """
     where = f"{stage.name}, {fault}"
     done = _run(stage, place, limits)
     if done.returncode == 0 and may_succeed:
@@ -234,7 +267,7 @@ def _fails(
     if "Traceback" in done.stderr:
         found.append(Finding(where, "a traceback"))
     for name in stage.outputs:
-        if _is_part(place.folder / name, finished().folder / name) and not JOURNAL.match(name):
+        if _is_part(place.folder / name, place.origin / name) and not JOURNAL.match(name):
             found.append(Finding(where, f"{name} is half-written"))
     for root in ("data", "models", "metrics", "plots"):
         for left in (place.folder / root).rglob(".*.tmp"):
@@ -243,21 +276,22 @@ def _fails(
     return found
 
 
-def _succeeds(stage: Stage, place: Place, when: str) -> list[Finding]:
+def _succeeds(section: Section, stage: Stage, place: Place, when: str) -> None:
     """Run the stage: its outputs must be those of the undisturbed pipeline."""
-    done = _run(stage, place)
     where = f"{stage.name}, {when}"
-    if done.returncode:
-        tail = " | ".join(done.stderr.splitlines()[-4:])
-        return [Finding(where, f"status {done.returncode}: {tail}")]
-    return _differences(stage, place, where)
+    with section.guard(where):
+        done = _run(stage, place)
+        if done.returncode:
+            tail = " | ".join(done.stderr.splitlines()[-4:])
+            raise RuntimeError(f"status {done.returncode}: {tail}")
+        section.findings += _differences(stage, place, where)
 
 
 def _differences(stage: Stage, place: Place, where: str) -> list[Finding]:
     return [
         Finding(where, f"{name} differs from the undisturbed one")
         for name in stage.outputs
-        if _content(place.folder / name) != _content(finished().folder / name)
+        if _content(place.folder / name) != _content(place.origin / name)
     ]
 
 
@@ -285,6 +319,7 @@ def _run(
         capture_output=True,
         text=True,
         preexec_fn=limits,
+        timeout=LONGEST_S,
     )
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from random import Random
 
 import pytest
 import yaml
@@ -246,3 +247,30 @@ def test_an_item_taken_out_leaves_no_trace_in_the_results(clone, tmp_path) -> No
             assert other.read_bytes() == file.read_bytes(), file
     clone.run("git", "checkout", "-q", ".")
     clone.run("dvc", "checkout")
+
+
+def test_two_kills_as_make_faults_sends_them(clone, tmp_path) -> None:
+    """On the way to the first images, which takes seconds; the section `kills` has the rest."""
+    from faults import kills  # which needs the clones of this file
+
+    moments = [
+        kills.Moment(1.5, signal.SIGKILL, kills.ALONE),
+        kills.Moment(2.0, signal.SIGTERM, kills.WHOLE_GROUP),
+    ]
+    section = kills.disturb(clone, tmp_path, moments, targets=("unpack@orl_pack",))
+    assert section.findings == []
+    assert section.cases == 2
+
+
+def test_a_full_disk_as_make_faults_fills_it(clone, tmp_path) -> None:
+    """And read-only outputs and missing inputs, for one stage; the section `storage` has all."""
+    from faults import storage
+    from faults._report import Section
+
+    section, draw = Section(storage.HEADERS), Random(0)
+    with storage.disk(clone.folder, tmp_path) as place:
+        stages = storage.one_of_each(clone.folder, draw)
+        (unpack,) = (stage for stage in stages if stage.name == "unpack")
+        storage.run(section, unpack, place, draw, with_disk=True)
+    assert section.findings == []
+    assert section.rows == [("unpack", 2, 1, 1, 1)]

@@ -19,7 +19,6 @@ from stages.unpack.__main__ import main as unpack
 from tests.datasets.samples import jpeg, png
 
 NAME = "set"
-REMEDY = "get|put|mend|name|add|replace|remove|keep|run|see|paths|write|save"
 
 
 def describe(folder: Path, format: str, root: str, **options: object) -> None:

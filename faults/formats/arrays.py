@@ -30,7 +30,6 @@ from faults._cases import (
 from stages.datasets._features import read_features
 
 ROWS, WIDTH = 6, 5
-REMEDY = "write it as|compute that|see"
 GIGABYTE = 1 << 30
 
 
@@ -153,10 +152,10 @@ def fewer_entries(content: bytes) -> bytes:
     return content[: at + 8] + struct.pack("<HH", 1, 1) + content[at + 12 :]
 
 
-INSTEAD = {TRAVERSAL: "types that are no numbers, object arrays among them"}
+INSTEAD = {TRAVERSAL: "non-numeric types, among them object arrays"}
 FORMATS = (
     Format("features .npy", partial(make, name="features.npy"), partial(read, "features.npy"),
-           npy_cases, REMEDY, instead=INSTEAD),
+           npy_cases, instead=INSTEAD),
     Format("features .npz", partial(make, name="features.npz"), partial(read, "features.npz"),
-           npz_cases, REMEDY, ()),
+           npz_cases, ()),
 )  # fmt: skip

@@ -40,7 +40,6 @@ from stages.train.import_checkpoint import main as import_checkpoint
 from tests.train.published import EMBEDDING, WIDTH, centres, network, published
 
 FAMILY, SYSTEM = "mobilefacenet", "multiface"
-REMEDY = "again|pass|check|trust|give|save|import|choose"
 AIM = "linear.weight"  # of the published names, and of this project's
 
 
@@ -278,8 +277,8 @@ def weight_cases(file: Path, draw: Random) -> Iterator[Case]:
 
 FORMATS = (
     Format("checkpoint .pt (ZIP)", partial(make, name="model.pt"), partial(read, "model.pt"),
-           cases, REMEDY, ()),
+           cases, ()),
     Format("checkpoint .pth (old form)", partial(make, name="model.pth"),
-           partial(read, "model.pth"), cases, REMEDY),
-    Format("weights .safetensors", make_weights, read_weights, weight_cases, REMEDY),
+           partial(read, "model.pth"), cases),
+    Format("weights .safetensors", make_weights, read_weights, weight_cases),
 )  # fmt: skip

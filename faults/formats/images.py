@@ -30,7 +30,6 @@ from faults._cases import (
 )
 from faults.formats._sets import (
     NAME,
-    REMEDY,
     bombs,
     describe,
     picture,
@@ -233,12 +232,12 @@ def without_column(file: Path, name: str) -> None:
 
 NO_NAMES = {TRAVERSAL: "stray bytes between its parts"}
 FORMATS = (
-    Format("JPEG", partial(make_picture, name="x.jpg"), read_set, picture_cases, REMEDY,
+    Format("JPEG", partial(make_picture, name="x.jpg"), read_set, picture_cases,
            (FLIPS, COUNTS, SIZES, TRAVERSAL, PICKLES), (), NO_NAMES),
-    Format("PNG", partial(make_picture, name="x.png"), read_set, picture_cases, REMEDY,
+    Format("PNG", partial(make_picture, name="x.png"), read_set, picture_cases,
            (FLIPS, COUNTS, SIZES, TRAVERSAL, PICKLES), (), NO_NAMES),
     Format("ZIP shard of a set", partial(make_store, damaged="shards/0000.zip"), read_store,
-           shard_cases, REMEDY, (), (MAGIC,)),
+           shard_cases, (), (MAGIC,)),
     Format("index of a set (Parquet)", partial(make_store, damaged="index.parquet"), read_store,
-           index_cases, REMEDY, (FLIPS, COUNTS, TRUNCATION)),
+           index_cases, (FLIPS, COUNTS, TRUNCATION)),
 )  # fmt: skip

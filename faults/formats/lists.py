@@ -26,7 +26,7 @@ from faults._cases import (
     digest_of,
     hostile_pickles,
 )
-from faults.formats._sets import REMEDY, describe, picture, read_set
+from faults.formats._sets import describe, picture, read_set
 from stages.datasets._features import read_features
 from tests.datasets.test_ijb import release
 
@@ -210,13 +210,13 @@ def replace_record(case: Case, record: str | None) -> Case:
 TEXT = (FLIPS, TRUNCATION, COUNTS, PICKLES)  # text has no end and no checksum
 FORMATS = (
     Format("IJB landmarks (.txt)", partial(make_ijb, damaged="name_5pts_score.txt"), read_set,
-           points_cases, REMEDY, TEXT),
+           points_cases, TEXT),
     Format("IJB templates (.txt)", partial(make_ijb, damaged="face_tid_mid.txt"), read_set,
-           members_cases, REMEDY, TEXT),
+           members_cases, TEXT),
     Format("IJB gallery (.csv)", partial(make_ijb, damaged="1N_gallery_G1.csv"), read_set,
-           gallery_cases, REMEDY, TEXT, (MAGIC,), {TRAVERSAL: "templates that are not there"}),
-    Format("image list", make_list, read_set, list_cases, REMEDY, TEXT),
-    Format("MegaFace list (JSON)", make_megaface, read_set, json_cases, REMEDY, TEXT),
+           gallery_cases, TEXT, (MAGIC,), {TRAVERSAL: "missing templates"}),
+    Format("image list", make_list, read_set, list_cases, TEXT),
+    Format("MegaFace list (JSON)", make_megaface, read_set, json_cases, TEXT),
     Format("feature list", make_features, read_list_of_features, feature_cases,
-           "write it as|compute that|see", TEXT, (), {TRAVERSAL: "numbers that are none"}),
+           "write it as|compute that|see", TEXT, (), {TRAVERSAL: "non-numeric values"}),
 )  # fmt: skip

@@ -26,7 +26,7 @@ from faults._cases import (
     hostile_pickles,
     put,
 )
-from faults.formats._sets import REMEDY, describe, read_set
+from faults.formats._sets import describe, read_set
 from tests.datasets.test_survface import TESTS, cells, data_set
 
 NAMES, IDS = ["b.jpg", "a.jpg", "c.png"], [5, 3, 5]
@@ -112,4 +112,4 @@ def matrix(kind: int, name: bytes, content: bytes, count: int = 0) -> bytes:
     return element(14, parts + struct.pack("<II", 1, len(name)) + padded + content)
 
 
-FORMATS = (Format("MATLAB list (.mat)", make, read_set, cases, REMEDY, (FLIPS, MAGIC)),)
+FORMATS = (Format("MATLAB list (.mat)", make, read_set, cases, (FLIPS, MAGIC)),)

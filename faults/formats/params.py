@@ -28,8 +28,6 @@ from stages.check.code import ROOT
 from stages.check.validate import validate
 from stages.core.params import PARAMS_FILE, read_params
 
-REMEDY = "."  # every key has its own
-
 
 def make(folder: Path) -> Path:
     shutil.copy2(ROOT / PARAMS_FILE, folder)
@@ -101,4 +99,4 @@ def cases(file: Path, draw: Random) -> Iterator[Case]:
     yield Case(BOMBS, "eight megabytes of line ends", becomes("\n" * (8 << 20)))
 
 
-FORMATS = (Format("params.yaml", make, read, cases, REMEDY, (FLIPS, TRUNCATION, COUNTS)),)
+FORMATS = (Format("params.yaml", make, read, cases, (FLIPS, TRUNCATION, COUNTS)),)

@@ -24,7 +24,7 @@ from faults._cases import (
     hostile_pickles,
     replaced,
 )
-from faults.formats._sets import REMEDY, bombs, describe, picture, read_set
+from faults.formats._sets import bombs, describe, picture, read_set
 from stages.datasets._features import read_features
 
 PAIRS = 4
@@ -199,8 +199,8 @@ def array_again() -> bytes:
 
 
 FORMATS = (
-    Format("verification pack .bin", make_pack, read_set, pack_cases, REMEDY,
-           instead={TRAVERSAL: "truth values that are none"}),
+    Format("verification pack .bin", make_pack, read_set, pack_cases,
+           instead={TRAVERSAL: "values other than true and false"}),
     Format("feature pickle", make_features, read_pickled_features, feature_cases,
-           "write it as|compute that|see", instead={TRAVERSAL: "numbers that are none"}),
+           instead={TRAVERSAL: "non-numeric values"}),
 )  # fmt: skip

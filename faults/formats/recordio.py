@@ -22,7 +22,7 @@ from faults._cases import (
     hostile_pickles,
     of_bytes,
 )
-from faults.formats._sets import REMEDY, bombs, describe, picture, read_set
+from faults.formats._sets import bombs, describe, picture, read_set
 from stages.datasets._rec import (
     CHUNK,
     HEADER,
@@ -174,14 +174,14 @@ def property_cases(file: Path, draw: Random) -> Iterator[Case]:
     yield Case(BOMBS, "eight megabytes of line ends", becomes("\n" * (8 << 20)))
 
 
-NO_CLASS = {TRAVERSAL: "labels that are no class"}
+NO_CLASS = {TRAVERSAL: "labels outside the classes"}
 FORMATS = (
-    Format("RecordIO .rec", partial(make, damaged="train.rec"), read_set, rec_cases, REMEDY,
+    Format("RecordIO .rec", partial(make, damaged="train.rec"), read_set, rec_cases,
            instead=NO_CLASS),
     Format("RecordIO .rec, no .idx", partial(make, damaged="train.rec", has_index=False), read_set,
-           rec_cases, REMEDY, instead=NO_CLASS),
-    Format("RecordIO .idx", partial(make, damaged="train.idx"), read_set, idx_cases, REMEDY,
+           rec_cases, instead=NO_CLASS),
+    Format("RecordIO .idx", partial(make, damaged="train.idx"), read_set, idx_cases,
            instead={TRAVERSAL: "offsets and keys that lead out of the .rec"}),
     Format("RecordIO property", partial(make, damaged="property"), read_set, property_cases,
-           REMEDY, instead={TRAVERSAL: "other encodings", SIZES: "numbers that are none"}),
+           instead={TRAVERSAL: "other encodings", SIZES: "non-numeric values"}),
 )  # fmt: skip

@@ -11,6 +11,9 @@ from benchmarks import full_size
 from benchmarks.__main__ import main
 from benchmarks._measure import Row, alternate
 from benchmarks._report import write_part
+from benchmarks._stamp import Stamp
+
+STAMP = Stamp("0123abc", False, {"one": "0" * 12})
 
 
 def test_a_comparison_that_fails_leaves_a_row(tmp_path: Path, capsys) -> None:
@@ -32,9 +35,8 @@ def test_a_part_is_written_where_its_marks_are(tmp_path: Path) -> None:
     document = tmp_path / "performance.md"
     marks = "<!-- begin: python -m {} -->\n<!-- end -->\n"
     document.write_text(marks.format("one") + marks.format("two"))
-    write_part(document, "two", "second")
-    write_part(document, "one", "first")
-    write_part(document, "two", "again")
+    for module, generated in (("two", "second"), ("one", "first"), ("two", "again")):
+        write_part(document, module, generated, STAMP)
     words = [line for line in document.read_text().splitlines() if line.isalpha()]
     assert words == ["first", "again"]
 

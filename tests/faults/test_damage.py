@@ -72,7 +72,7 @@ def test_faults_are_found(tmp_path: Path) -> None:
     def wrong(read) -> str:
         place = tmp_path / read.__name__
         spoiled = partial(type(format), format.name, format.make)
-        made = spoiled(read, format.cases, format.remedy)
+        made = spoiled(read, format.cases)
         return " ".join(run(made, case, sample, file, place, "whole")["wrong"])
 
     def executes() -> str:

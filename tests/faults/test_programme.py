@@ -1,0 +1,121 @@
+"""The programme survives what it finds: a crash is a finding, and what is left still runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from faults import __main__ as programme
+from faults import _clone
+from faults._report import Finding, Section
+from faults._task import Task
+
+RUN_APART = programme.run_apart
+MARKS = "<!-- begin: python -m {} -->\nold\n<!-- end -->\n"
+
+
+def clean(cases: int) -> Section:
+    return Section(("what",), [("it",)], cases=cases)
+
+
+@pytest.fixture(autouse=True)
+def _no_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sections that come to nothing, on a pipeline that is not there."""
+    monkeypatch.setattr(_clone, "finished", lambda folder: _clone.at(folder))
+    monkeypatch.setattr(_clone, "seconds_to_find_nothing_to_do", lambda clone: 1.5)
+    monkeypatch.setattr(programme, "run_apart", lambda task, file: clean(task.seed + 1))
+
+
+def test_nothing_wrong_is_status_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert programme.main([]) == 0
+    said = capsys.readouterr().out
+    assert "Nothing is wrong." in said
+    assert all(f"## {name}, seed 0" in said for name in programme.SECTIONS)
+
+
+def test_a_finding_is_status_1_and_the_other_sections_run(monkeypatch, capsys) -> None:
+    def run_apart(task: Task, file: Path) -> Section:
+        found = [Finding("case 7", "is wrong")] if task.section == "damage" else []
+        return Section(("what",), findings=found, cases=1)
+
+    monkeypatch.setattr(programme, "run_apart", run_apart)
+    assert programme.main(["--seeds", "3-4", "-j", "2"]) == 1
+    said = capsys.readouterr().out
+    assert said.count("WRONG case 7: is wrong") == 2
+    assert all(f"## {name}, seed 4" in said for name in programme.SECTIONS)
+    row = next(line for line in said.splitlines() if line.startswith("| damage "))
+    assert row.count("1 findings") == 2
+
+
+def test_a_pipeline_that_does_not_run_is_a_finding_of_those_that_need_it(monkeypatch, capsys):
+    def broken(folder: Path) -> None:
+        raise AssertionError("dvc repro failed")
+
+    monkeypatch.setattr(_clone, "finished", broken)
+    assert programme.main([]) == 1
+    said = capsys.readouterr().out
+    assert said.count("WRONG the undisturbed pipeline: AssertionError: dvc repro failed") == 3
+    assert next(line for line in said.splitlines() if line.startswith("| damage ")).count("clean")
+
+
+@pytest.mark.parametrize("ends", ["raise KeyError('x')", "import os; os._exit(9)", "task.output"])
+def test_a_section_that_crashes_is_a_finding(tmp_path, monkeypatch, ends: str) -> None:
+    """Whether it raises, is killed, or gives something else than a section."""
+    module = tmp_path / "faults_crash.py"
+    module.write_text(f"def check(task):\n    {ends}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    task = Task("crash", 0, True, "", 0.0, str(tmp_path / "out"), module="faults_crash")
+    section = RUN_APART(task, tmp_path / "task")
+    assert [finding.where for finding in section.findings] == ["crash"]
+    assert section.cases == 0
+
+
+def test_the_document_gets_the_first_seeds_table_and_all_findings(tmp_path, monkeypatch) -> None:
+    def run_apart(task: Task, file: Path) -> Section:
+        found = [Finding("there", "wrong")] if task.seed == 2 and task.section == "kills" else []
+        return Section(("seed",), [(f"of seed {task.seed}",)], findings=found, cases=5)
+
+    monkeypatch.setattr(programme, "run_apart", run_apart)
+    document = tmp_path / "faults.md"
+    parts = ["faults", *(f"faults {name}" for name in programme.SECTIONS)]
+    document.write_text("".join(map(MARKS.format, parts)))
+    assert programme.main(["--seeds", "1-2", "--write", str(document)]) == 1
+    text = document.read_text()
+    assert "old" not in text
+    assert text.count("of seed 1") == len(programme.SECTIONS)
+    assert "of seed 2" not in text
+    assert text.count("WRONG with seed 2, there: wrong") == 1
+    assert text.count("Measured at commit ") == len(parts)
+
+
+def test_guard_goes_on_after_an_exception() -> None:
+    section = Section(("what",))
+    for number in range(3):
+        with section.guard(f"case {number}"):
+            if number == 1:
+                raise OSError("no\nsuch thing")
+            section.cases += 1
+    assert section.cases == 2
+    (finding,) = section.findings
+    assert finding.where == "case 1"
+    assert "OSError: no | such thing (test_programme.py:" in finding.what
+
+
+def test_a_section_is_read_as_it_was_written(tmp_path) -> None:
+    section = Section(("a", "b"), [("x", 1)], ["note"], [Finding("here", "that")], 3)
+    section.save(tmp_path / "section")
+    again = Section.load(tmp_path / "section")
+    assert str(again) == str(section)
+    assert (again.cases, again.findings) == (3, section.findings)
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("3", [3]), ("0-4", [0, 1, 2, 3, 4])])
+def test_seeds(text: str, seeds: list[int]) -> None:
+    assert programme.seeds_of(text) == seeds
+
+
+def test_an_unknown_section_is_refused(capsys) -> None:
+    with pytest.raises(SystemExit):
+        programme.main(["nonsense"])
+    assert "nonsense: choose from kills, damage, storage, divergence" in capsys.readouterr().err
