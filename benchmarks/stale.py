@@ -38,10 +38,14 @@ def stamp_of(document: str, part: str, root: Path = ROOT) -> Stamp:
 
 
 def lines() -> Iterator[str]:
-    """A line per part that is older than its code: what has changed, and what to run."""
+    """A line per part that is older than its code, or does not say: what to run."""
     for document, parts in PARTS.items():
         for part, command in parts.items():
-            stamp = stamp_of(document, part)
+            try:
+                stamp = stamp_of(document, part)
+            except (OSError, ValueError) as fault:
+                yield f"{document}, {part}: {fault}; measure again: {command}"
+                continue
             now = {name: digest(files) for name, files in code_of(part).items()}
             changed = [name for name in now if now[name] != stamp.code.get(name)]
             if changed:

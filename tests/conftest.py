@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from benchmarks import stale
 from stages.core.seeding import AVX2, hold_to_avx2
 from tests.goldens import ABSENT, FOLDER, NOT_YET_COVERED
 
@@ -32,7 +33,10 @@ def _parameters(item: pytest.Item) -> list[object]:
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:
-    """Report what golden tests were computed with, and the golden files that no test reads yet."""
+    """Name what measurements are older than the code; of golden tests, what computed them and the
+    files that no test reads yet."""
+    if config.args_source == config.ArgsSource.TESTPATHS:  # all tests, not some of them
+        say_what_is_stale(terminalreporter)
     if config.option.markexpr != "golden":
         return
     caps = [f"{name} {os.environ.get(name, 'unset')}" for name in AVX2]
@@ -44,3 +48,11 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
     terminalreporter.section("golden files of kinds not yet covered")
     for file in files:
         terminalreporter.write_line(str(file.relative_to(FOLDER)))
+
+
+def say_what_is_stale(terminalreporter) -> None:
+    """It fails no test: only whoever has the machine for it can measure again."""
+    if older := [*stale.lines()]:
+        terminalreporter.section("measurements that are older than the code")
+        for line in older:
+            terminalreporter.write_line(line)

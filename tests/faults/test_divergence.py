@@ -64,9 +64,7 @@ def test_the_trainers_are_the_stages_that_run_the_training_loop() -> None:
     assert {trainer.partition("/")[0] for trainer in divergence.TRAINERS} == trains
 
 
-def train(
-    place: str | None, at: int, loop: Loop = WHOLE_BATCH, called: str = "by position"
-) -> dict:
+def train(place: str | None, at: int, loop: Loop = WHOLE_BATCH, by_name: bool = False) -> dict:
     """What is told of a training of six steps, three per epoch."""
     torch.manual_seed(0)
     network = nn.Linear(3, 1)
