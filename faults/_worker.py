@@ -156,7 +156,7 @@ def _judge(
 
 
 LONGEST_LINE = 2_000  # characters a message may have
-FEWEST_WORDS = 3  # of a remedy
+FEWEST_WORDS = 2  # of a remedy: a verb and what to do it to
 
 
 def _is_remedy(error: InputError) -> bool:

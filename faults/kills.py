@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -40,15 +41,24 @@ DIES_WITHIN_S = 3.0  # DVC lets SIGINT pass while a stage runs: then the run goe
 RUNNING = re.compile(r"Running stage '(.+)':")
 RESUMES = re.compile(SAID.format(name=r"(\S+)", epoch=r"(\d+)", step=r"(\d+)"))
 LONGEST_S = 1800  # of a `dvc repro`
+POLL_S = 0.02
 MEND = (sys.executable, "-m", "stages.check.mend")
 
 
 class Moment(NamedTuple):
-    """One kill: how many seconds after the start, by which signal, of which processes."""
+    """One kill.
+
+    Attributes:
+        after: seconds after the start of `dvc repro`, or of `stage`.
+        signal: what is sent.
+        scope: to which processes.
+        stage: that has to run by then; None: whatever runs.
+    """
 
     after: float
     signal: signal.Signals
     scope: str
+    stage: str | None = None
 
 
 @dataclass
@@ -93,11 +103,20 @@ class Run:
                 start_new_session=True,
             )
 
-    def is_over(self, within: float) -> bool:
-        """Whether `dvc repro`, started unless it runs, ends by itself in so many seconds."""
+    def is_over(self, moment: Moment) -> bool:
+        """Whether `dvc repro`, started unless it runs, ends by itself before the moment."""
+        self.start_unless_it_runs()
+        until = time.monotonic() + LONGEST_S
+        while moment.stage and moment.stage not in self.ran():
+            if self.ended(POLL_S):
+                return True
+            if time.monotonic() > until:
+                raise TimeoutError(f"{moment.stage} does not begin within {LONGEST_S} s")
+        return self.ended(moment.after)
+
+    def start_unless_it_runs(self) -> None:
         if self.process is None or self.process.poll() is not None:
             self.start()
-        return self.ended(within)
 
     def stop(self) -> None:
         """End everything that runs in the clone."""
@@ -156,10 +175,10 @@ def disturb(
     for number, moment in enumerate(moments, 1):
         what = f"{moment.signal.name} to {moment.scope}"
         with section.guard(f"kill {number}, {what}"):
-            if run.is_over(moment.after):
+            if run.is_over(moment):
                 section.findings += _judge(run, undisturbed)
                 run = lap()
-                if run.is_over(moment.after):
+                if run.is_over(moment):
                     section.findings += _judge(run, undisturbed)
                     raise RuntimeError(f"a new clone is done within {moment.after:.1f} s")
             inside = _kill(run, moment)
@@ -176,7 +195,8 @@ def disturb(
         run.stop()
         run = lap()
     with section.guard("the run after the last kill"):
-        if not run.is_over(LONGEST_S):
+        run.start_unless_it_runs()
+        if not run.ended(LONGEST_S):
             run.stop()
             raise TimeoutError(f"dvc repro does not end within {LONGEST_S} s")
         section.findings += _judge(run, undisturbed)

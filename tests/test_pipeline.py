@@ -254,12 +254,12 @@ def test_two_kills_as_make_faults_sends_them(clone, tmp_path) -> None:
     from faults import kills  # which needs the clones of this file
 
     moments = [
-        kills.Moment(1.5, signal.SIGKILL, kills.ALONE),
-        kills.Moment(2.0, signal.SIGTERM, kills.WHOLE_GROUP),
+        kills.Moment(0.1, signal.SIGKILL, kills.ALONE, "fetch"),
+        kills.Moment(0.1, signal.SIGTERM, kills.WHOLE_GROUP, "unpack@orl_pack"),
     ]
     section = kills.disturb(clone, tmp_path, moments, targets=("unpack@orl_pack",))
     assert section.findings == []
-    assert section.cases == 2
+    assert sum(inside for *_, inside, _ in section.rows) == section.cases == 2
 
 
 def test_a_full_disk_as_make_faults_fills_it(clone, tmp_path) -> None:
