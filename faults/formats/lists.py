@@ -218,5 +218,5 @@ FORMATS = (
     Format("image list", make_list, read_set, list_cases, TEXT),
     Format("MegaFace list (JSON)", make_megaface, read_set, json_cases, TEXT),
     Format("feature list", make_features, read_list_of_features, feature_cases,
-           "write it as|compute that|see", TEXT, (), {TRAVERSAL: "non-numeric values"}),
+           TEXT, (), {TRAVERSAL: "non-numeric values"}),
 )  # fmt: skip

@@ -1,19 +1,22 @@
 """Scratch paths: where an output is written until it is whole, and removal of abandoned ones.
 
-A scratch path lies beside its target and names the process that fills it: its id, and the time at
-which it started, since ids are used again. A workspace belongs to one host at a time, as DVC's own
-`.dvc/tmp/rwlock` has it: to a second host, the processes of the first look dead.
+A scratch path lies beside its target and names the process that fills it: its id; the time at which
+it started, since ids are used again; and its host, since a workspace may lie on a file system that
+several share. Of a process on another host nothing is known but how long its file has not changed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-NAME = re.compile(r"\.(.+)\.(\d+)(?:-(\d+))?\.tmp", re.DOTALL)  # target, process, its start
+NAME = re.compile(r"\.(.+)\.(\d+)(?:-(\d+)-([0-9a-f]{8}))?\.tmp", re.DOTALL)
 OUTPUTS = {  # folders that outputs lie in, and how many levels below them do so too
     "data": 0,
     "data/raw": 0,  # what lies below belongs to the user, and can be millions of files
@@ -26,24 +29,20 @@ OUTPUTS = {  # folders that outputs lie in, and how many levels below them do so
 }
 STATE_LEVELS = 3  # stage, item, digest
 STATE, START = 0, 19  # fields of /proc/PID/stat after the name of the command
+ABANDONED_S = 24 * 3600.0  # without a change, of another host's
 DEAD = (b"Z", b"X")  # states of a process that has ended, though nobody has asked how
 
 
 def scratch_path(target: Path) -> Path:
     """Path beside `target` for this process to write to."""
     pid = os.getpid()
-    started = _started(pid)
-    writer = f"{pid}-{started}" if started else f"{pid}"
+    status = _status(pid)
+    writer = f"{pid}-{status[START].decode()}-{_host()}" if status else f"{pid}"
     return target.with_name(f".{target.name}.{writer}.tmp")
 
 
 def sweep_workspace() -> None:
-    """Remove from the folders of all outputs what dead processes have left half-written.
-
-    What cannot be removed stays. On several hosts nothing is removed: they may share the folders.
-    """
-    if os.environ.get("NNODES", "1") != "1":
-        return
+    """Remove what dead processes left half-written in the folders of all outputs, if it can be."""
     for folder, levels in OUTPUTS.items():
         sweep(Path(folder), levels)
     sweep(training_state(), STATE_LEVELS)
@@ -63,12 +62,15 @@ def sweep(folder: Path, levels: int = 0, target: str | None = None) -> None:
         target: name of the only target whose scratch paths are meant; None: any.
     """
     for path in _scratch_paths(folder, levels):
-        name, pid, started = NAME.fullmatch(path.name).groups()
-        if target in (None, name) and not _is_alive(int(pid), started):
-            try:
-                remove(path)
-            except OSError:  # read-only, or another process was faster
+        name, pid, started, host = NAME.fullmatch(path.name).groups()
+        if target not in (None, name):
+            continue
+        try:
+            if _is_alive(int(pid), started) if host in (None, _host()) else _is_recent(path):
                 continue
+            remove(path)
+        except OSError:  # read-only, or another process was faster
+            continue
 
 
 def remove(path: Path) -> None:
@@ -106,10 +108,19 @@ def _is_alive(pid: int, started: str | None) -> bool:
     return status[STATE] not in DEAD and started in (None, status[START].decode())
 
 
-def _started(pid: int) -> str | None:
-    """Start of a process in clock ticks since the machine's; None where that is not told."""
-    status = _status(pid)
-    return status[START].decode() if status else None
+def _is_recent(path: Path) -> bool:
+    """Whether a scratch path of another host has changed of late."""
+    return time.time() - path.lstat().st_ctime < ABANDONED_S
+
+
+@cache
+def _host() -> str:
+    """Name of what gives processes their ids: this machine, or a container on it."""
+    try:
+        ids = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        ids = ""
+    return hashlib.sha256(f"{os.uname().nodename} {ids}".encode()).hexdigest()[:8]
 
 
 def _status(pid: int) -> list[bytes]:

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,6 @@ OUTPUTS = {
 def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.delenv("NNODES", raising=False)
 
 
 def leave(target: str | Path, writer: object = DEAD) -> Path:
@@ -37,6 +38,12 @@ def leave(target: str | Path, writer: object = DEAD) -> Path:
     path.mkdir(parents=True)
     (path / "half").touch()
     return path
+
+
+def host() -> str:
+    """Of this process: machine, and namespace of process ids."""
+    ids = os.readlink("/proc/self/ns/pid")
+    return sha256(f"{os.uname().nodename} {ids}".encode()).hexdigest()[:8]
 
 
 def started(pid: int) -> str:
@@ -77,7 +84,7 @@ def test_a_file_goes_as_a_folder_does_and_a_link_leaves_its_target() -> None:
 
 
 def test_what_a_live_process_writes_stays() -> None:
-    by_id, first = leave("data/a", os.getpid()), leave("data/b", f"1-{started(1)}")
+    by_id, first = leave("data/a", os.getpid()), leave("data/b", f"1-{started(1)}-{host()}")
     own = scratch_path(Path("data/c"))
     own.mkdir()
     sweep_workspace()
@@ -85,8 +92,8 @@ def test_what_a_live_process_writes_stays() -> None:
 
 
 def test_a_process_that_has_the_id_of_the_dead_one_is_not_taken_for_it() -> None:
-    recycled = leave("data/a", f"{os.getpid()}-{int(started(os.getpid())) - 1}")
-    own = leave("data/a", f"{os.getpid()}-{started(os.getpid())}")
+    recycled = leave("data/a", f"{os.getpid()}-{int(started(os.getpid())) - 1}-{host()}")
+    own = leave("data/a", f"{os.getpid()}-{started(os.getpid())}-{host()}")
     assert own == scratch_path(Path("data/a"))
     sweep_workspace()
     assert own.exists()
@@ -116,11 +123,18 @@ def test_what_the_user_keeps_is_not_touched() -> None:
     assert all(path.exists() for path in other)
 
 
-def test_on_several_hosts_nothing_is_swept(monkeypatch: pytest.MonkeyPatch) -> None:
-    left = leave("data/a")
-    monkeypatch.setenv("NNODES", "2")
+def test_what_another_host_writes_stays_until_it_has_not_changed_for_a_day(monkeypatch) -> None:
+    """A login node, or a second container, that shares the file system with a training."""
+    left = leave("data/a", f"{DEAD}-5-{'0' * 8}")
     sweep_workspace()
     assert left.exists()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 24 * 3600 - 60)
+    sweep_workspace()
+    assert left.exists()
+    monkeypatch.setattr(time, "time", lambda: now + 24 * 3600 + 60)
+    sweep_workspace()
+    assert not left.exists()
 
 
 def test_a_write_sweeps_its_own_target_alone_wherever_it_is() -> None:
@@ -146,5 +160,5 @@ def test_a_name_tells_target_and_writer() -> None:
     for name in ("a", "a.json", "a-1.2.tmp", ".hidden", "orl 14"):
         path = scratch_path(Path("x") / name)
         assert path.parent == Path("x")
-        target, pid, start = NAME.fullmatch(path.name).groups()
-        assert (target, int(pid), start) == (name, os.getpid(), started(os.getpid()))
+        target, *writer = NAME.fullmatch(path.name).groups()
+        assert (target, writer) == (name, [str(os.getpid()), started(os.getpid()), host()])
