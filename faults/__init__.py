@@ -1,1 +1,1 @@
-"""What the pipeline must survive: damaged input, kills, full disks, numbers that are none."""
+"""What the pipeline must survive: damaged input, kills, full disks, NaN in a training."""

@@ -63,7 +63,7 @@ class Format:
         unchecked: kinds of fault after which other contents may pass, since the format has no
             checksum: a flipped bit of a number is another number.
         unseen: kinds of fault that may pass without a word: they hit a part that nobody reads.
-        instead: what stands in the place of a kind that makes no sense here.
+        instead: what is tried in the place of a kind that does not apply.
     """
 
     name: str
