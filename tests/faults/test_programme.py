@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from faults import __main__ as programme
-from faults import _clone
+from faults import _clone, kills, storage
 from faults._report import Finding, Section
 from faults._task import Task
 
@@ -119,3 +121,44 @@ def test_an_unknown_section_is_refused(capsys) -> None:
     with pytest.raises(SystemExit):
         programme.main(["nonsense"])
     assert "nonsense: choose from kills, damage, storage, divergence" in capsys.readouterr().err
+
+
+class Broken:
+    """A clone in which no command succeeds."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *command: str) -> str:
+        raise AssertionError("nothing runs here")
+
+
+def test_a_clone_that_does_not_start_costs_none_of_the_other_kills(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(_clone, "new", Broken)
+    moments = [kills.Moment(0.0, signal.SIGKILL, kills.ALONE)] * 3
+    section = kills.disturb(Broken(tmp_path), tmp_path, moments)
+    assert [where for where, _ in section.findings] == [
+        "kill 1, SIGKILL to dvc alone",
+        "kill 2, SIGKILL to dvc alone",
+        "kill 3, SIGKILL to dvc alone",
+        "the run after the last kill",
+    ]
+    assert section.cases == 0
+
+
+def test_a_stage_that_wrote_nothing_costs_none_of_its_other_faults(tmp_path) -> None:
+    """Its outputs are missing, and so is what its command names."""
+    origin, folder = tmp_path / "origin", tmp_path / "copy"
+    for root in (origin, folder):
+        (root / "data/in").mkdir(parents=True)
+        (root / "data/in/file").touch()
+        (root / "models").mkdir()
+    (origin / "models/out").touch()
+    stage = storage.Stage("train", "no-such-command", ("data/in",), ("models/out",))
+    section = Section(storage.HEADERS)
+    place = storage.Place(folder, origin, is_mounted=False)
+    storage.run(section, stage, place, Random(0), with_disk=True)
+    assert section.rows == [("train", 2, 1, 1, 1)]
+    assert len(section.findings) == section.cases + 4  # and those after which it must succeed
+    assert all("FileNotFoundError" in what for _, what in section.findings)
+    assert (folder / "data/in/file").is_file()
