@@ -158,7 +158,7 @@ def aliens() -> dict[str, bytes]:
     """Files that are nobody's."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as writer:
-        writer.writestr("readme.txt", "hello")
+        writer.writestr(zipfile.ZipInfo("readme.txt"), "hello")  # without the time of day
     return {
         "a sentence": b"hello, this is text\n",
         "an HTML page": b"<!DOCTYPE html><html><body>404: not found</body></html>\n",

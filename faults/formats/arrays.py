@@ -116,7 +116,7 @@ def archive(**members: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as writer:
         for name, content in members.items():
-            writer.writestr(f"{name}.npy", content)
+            writer.writestr(zipfile.ZipInfo(f"{name}.npy"), content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 
