@@ -3,17 +3,19 @@
 | file | holds |
 |---|---|
 | .npy | [n, d], or [2, n, d] with the mirror images' |
-| .npz | `embedding` (or `features`, `img_feats`) [n, d]; `mirrored` [n, d], `norms` if wanted |
+| .npz | `embedding` (or `features`, `img_feats`); `mirrored`, `norms`, `names` if wanted |
 | .pickle, .pkl | FaceCoresetNet's: `img_feats` [n, d] of length 1, `norms` [n, 1] |
+| .npz, .pickle, .pkl | or one vector an image, under the image's name |
 | .list, .txt | MagFace's: a line `path v1 ... vd` an image |
 
-Where there are `norms` the rows are brought to those lengths.
+`_views.py` has the shapes that arrays may have. Where there are `norms` the rows are brought to
+those lengths.
 """
 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,50 +25,102 @@ from numpy.lib.format import MAGIC_PREFIX
 
 from stages.core.bounded import bounded
 from stages.core.errors import InputError
+from stages.datasets._feature_list import read_list
 from stages.datasets._pickle import load_plain
+from stages.datasets._views import REMEDY, numbers, views
 
 VECTORS = ("embedding", "features", "img_feats")
-REMEDY = "write it as docs/features.md says"
+NAMES = (
+    "names", "name", "paths", "path", "filenames", "filename", "files", "file_names",
+    "image_names", "image_paths", "img_names", "img_paths", "img_list",
+)  # fmt: skip
 MOST_NAMED = 8  # keys that a message lists
-WIDEST = 1 << 16  # numbers a line: a reader of columns takes kilobytes for each
 
 
-def read_features(path: Path) -> dict[str, np.ndarray]:
-    """`embedding` float32 [n, d], and `mirrored` [n, d] where the file has the mirror images'.
+def read_features(path: Path, dimensions: int | None = None) -> dict[str, Any]:
+    """What the file holds of each image; who knows the set must put the rows in its order.
 
-    Raise InputError for a file that is missing, damaged or of another kind, for arrays that do not
-    fit together, and for numbers that are not finite.
+    Args:
+        path: the file.
+        dimensions: d of the model; None if nobody said.
+
+    Returns:
+        `embedding` float32 [n, d]; `mirrored` likewise, where the file has the mirror images';
+        `names`, a list of n strings, where it names the rows.
+
+    Raises:
+        InputError: the file is missing, damaged or of another kind, arrays do not fit together, or
+            numbers are not finite.
     """
     readers: dict[str, Callable[[Path], Mapping[str, Any]]] = {
-        ".npy": _npy, ".npz": _npz, ".pickle": _pickle, ".pkl": _pickle, ".list": _text,
-        ".txt": _text,
+        ".npy": _npy, ".npz": _npz, ".pickle": _pickle, ".pkl": _pickle, ".list": read_list,
+        ".txt": read_list,
     }  # fmt: skip
-    if path.suffix not in readers:
+    ending = path.suffix.lower()
+    if ending not in readers:
         raise InputError(path, f"its name ends in none of {', '.join(readers)}", REMEDY)
     if not path.is_file():
         raise InputError(path, "file not found", "give the path of a file that is there")
-    held = readers[path.suffix](path)
+    held = _by_name(readers[ending](path))
     name = next((name for name in VECTORS if name in held), None)
     if name is None:
         there = ", ".join(_brief(key) for key in islice(held, MOST_NAMED)) or "nothing"
         problem = f"holds none of {', '.join(VECTORS)}, but {there}"
         raise InputError(path, problem, REMEDY)
-    arrays = {"embedding": _vectors(path, name, held[name])}
+    both = views(path, name, held[name], dimensions)
     if "mirrored" in held:
-        arrays["mirrored"] = _vectors(path, "mirrored", held["mirrored"])
-        _require(path, "mirrored", arrays["mirrored"], arrays["embedding"].shape)
+        both += views(path, "mirrored", held["mirrored"], dimensions)
+        if len(both) > 2:
+            problem = f"the file has the mirror images' rows in `{name}` or `mirrored`, not in both"
+            raise InputError(path, problem, REMEDY, "mirrored")
+    arrays: dict[str, Any] = dict(zip(("embedding", "mirrored"), both, strict=False))
+    for vectors in both[1:]:
+        _require(path, "mirrored", vectors, both[0].shape)
     if "norms" in held:
-        norms = _numbers(path, "norms", held["norms"]).reshape(-1, 1)
-        _require(path, "norms", norms, (len(arrays["embedding"]), 1))
-        for vectors in arrays.values():
+        norms = numbers(path, "norms", held["norms"]).reshape(-1, 1)
+        _require(path, "norms", norms, (len(both[0]), 1))
+        for vectors in both:
             length = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors *= norms / np.where(length > 0, length, 1)
+    naming = next((name for name in NAMES if name in held), None)
+    if naming is not None:
+        arrays["names"] = _names(path, naming, held[naming], len(both[0]))
     return arrays
 
 
-def distinct_images(names: Iterable[str]) -> list[int]:
-    """Rows of the distinct images of a pack among all its images, by their names, `image 17`."""
-    return [int(name.split()[1]) for name in names]
+def _names(path: Path, key: str, held: Any, count: int) -> list[str]:
+    """The strings `held`, one a row. Raise InputError if they are something else."""
+    names = held
+    if isinstance(held, np.ndarray) and held.dtype.kind in "US":
+        try:
+            names = held.reshape(-1).tolist()
+        except ValueError:  # numbers that are no characters
+            names = None
+    is_list = isinstance(names, list | tuple)
+    if not is_list or not all(isinstance(name, str | bytes) for name in names):
+        remedy = f"save them as text, numpy.array({key}, str), or leave `{key}` out"
+        raise InputError(path, "is not a list of names", remedy, key)
+    if len(names) != count:
+        problem = f"has {len(names)} names for {count} rows"
+        raise InputError(path, problem, f"give one name a row, or leave `{key}` out", key)
+    return [_printable(name) for name in names]
+
+
+def _printable(name: str | bytes) -> str:
+    encoded = name if isinstance(name, bytes) else name.encode(errors="backslashreplace")
+    return encoded.decode(errors="backslashreplace")
+
+
+def _by_name(held: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`held`, or what it holds as one vector a name: these names, and the vectors as one array."""
+    vectors = list(held.values())
+    if len(held) < 2 or not all(isinstance(v, np.ndarray) and v.ndim <= 2 for v in vectors):
+        return held
+    flat = [vector.reshape(-1) if 1 in vector.shape else vector for vector in vectors]
+    kinds = {(vector.ndim, vector.dtype.kind, vector.size) for vector in flat}
+    if len(kinds) > 1 or flat[0].ndim != 1 or any(name in held for name in VECTORS):
+        return held
+    return {"embedding": np.stack(flat), "names": list(map(str, held))}
 
 
 def _brief(key: Any) -> str:
@@ -80,12 +134,10 @@ def _npy(path: Path) -> dict[str, Any]:
     except InputError:
         raise
     except Exception as fault:  # a damaged header fails in a dozen ways, none of them ours
-        raise InputError(path, f"no array of numbers ({fault})", REMEDY) from None
+        raise InputError(path, f"no array of numbers ({_objects(fault)})", REMEDY) from None
     if not isinstance(array, np.ndarray):
         with array:
             raise _of_archive(path, array.files)
-    if array.ndim == 3 and len(array) == 2:
-        return {"embedding": array[0], "mirrored": array[1]}
     return {"embedding": array}
 
 
@@ -98,69 +150,37 @@ def _of_archive(path: Path, names: list[str]) -> InputError:
 
 
 def _npz(path: Path) -> dict[str, Any]:
-    wanted = (*VECTORS, "mirrored", "norms")
+    wanted = {*VECTORS, *NAMES, "mirrored", "norms"}
     with open(path, "rb") as file:
         if file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
             raise InputError(path, "is one array (.npy), not an archive", "name it .npy")
     try:
         with bounded(path, REMEDY), np.load(path, allow_pickle=False) as archive:
             names = archive.files
-            return {name: archive[name] if name in wanted else None for name in names}
+            some = set(names) & wanted if {*VECTORS} & {*names} else set(names)
+            return {name: archive[name] if name in some else None for name in names}
     except InputError:
         raise
     except Exception as fault:  # a damaged archive fails in a dozen ways, none of them ours
-        raise InputError(path, f"no archive of arrays of numbers ({fault})", REMEDY) from None
+        problem = f"no archive of arrays of numbers ({_objects(fault)})"
+        raise InputError(path, problem, REMEDY) from None
+
+
+def _objects(fault: Exception) -> str:
+    """What is wrong, without NumPy's advice to run what the file holds."""
+    if "allow_pickle" in str(fault):
+        return "it holds Python objects; save numbers, numpy.stack(vectors), and names as text"
+    return str(fault)
 
 
 def _pickle(path: Path) -> dict[str, Any]:
-    held = load_plain(path, REMEDY)
+    held = load_plain(path, REMEDY, texts=True)
     if not isinstance(held, dict):
         raise InputError(path, f"holds a {type(held).__name__}, not a dict", REMEDY)
-    return {key.decode() if isinstance(key, bytes) else key: value for key, value in held.items()}
-
-
-def _text(path: Path) -> dict[str, Any]:
-    from pyarrow import ArrowException, csv
-
-    with open(path, "rb") as file:
-        width = len(file.readline().split()) - 1
-    if not 1 <= width <= WIDEST:
-        problem = f"{width} numbers after the path, not 1 to {WIDEST}"
-        raise InputError(path, problem, REMEDY, "line 1")
-    columns = [f"f{k}" for k in range(1, width + 1)]
-    try:
-        table = csv.read_csv(
-            path,
-            csv.ReadOptions(autogenerate_column_names=True),
-            csv.ParseOptions(delimiter=" ", quote_char=False),
-            csv.ConvertOptions(
-                column_types=dict.fromkeys(columns, "float32"), include_columns=columns
-            ),
-        )
-    except ArrowException as fault:
-        problem = f"no feature list of paths without spaces ({fault})"
-        raise InputError(path, problem, REMEDY) from None
-    return {"embedding": np.stack([table[name].to_numpy() for name in columns], axis=1)}
-
-
-def _vectors(path: Path, name: str, values: Any) -> np.ndarray:
-    vectors = _numbers(path, name, values)
-    if vectors.ndim != 2 or 0 in vectors.shape:
-        raise InputError(path, f"has the shape {vectors.shape}, not [images, d]", REMEDY, name)
-    return vectors
-
-
-def _numbers(path: Path, name: str, values: Any) -> np.ndarray:
-    """As float32. Raise InputError that names the first row that is not finite."""
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or not values.ndim:
-        raise InputError(path, "is no array of numbers", REMEDY, name)
-    with bounded(path, REMEDY), np.errstate(over="ignore"):
-        values = np.require(values, np.float32, "W")
-    is_finite = np.isfinite(values)
-    if not is_finite.all():
-        problem = f"row {np.argwhere(~is_finite)[0, 0]} (from 0) has a number that is not finite"
-        raise InputError(path, problem, "compute that image's features anew", name)
-    return values
+    return {
+        _printable(key) if isinstance(key, bytes | str) else key: value
+        for key, value in held.items()
+    }
 
 
 def _require(path: Path, name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

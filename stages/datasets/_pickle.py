@@ -7,6 +7,7 @@ file: even NumPy's own rebuilding is not used, because a forged dtype makes it r
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,19 +17,27 @@ import numpy as np
 from stages.core.bounded import bounded
 from stages.core.errors import InputError
 
+TEXT = re.compile(r"[US][1-9][0-9]{0,3}|O8?")  # names of dtypes of text, and of Python strings
 NUMBERS = {"b1", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"}
 
 
-def load_plain(path: Path, remedy: str) -> Any:
+def load_plain(path: Path, remedy: str, texts: bool = False) -> Any:
     """What the pickle holds: lists, tuples, dicts, sets, bytes, bytearray, str, bool, int, float,
     None and NumPy arrays and scalars of numbers. Text of Python 2 comes as bytes.
+
+    Args:
+        path: the file.
+        remedy: what to say of a file that is refused.
+        texts: admit NumPy arrays of text too, also those of Python strings.
 
     Raises:
         InputError: no file, no pickle, cut short, or it asks for anything else.
     """
     try:
         with open(path, "rb") as file, bounded(path, remedy):
-            return _Unpickler(file, encoding="bytes").load()
+            unpickler = _Unpickler(file, encoding="bytes")
+            unpickler.texts = texts
+            return unpickler.load()
     except InputError:
         raise
     except FileNotFoundError:
@@ -63,11 +72,15 @@ class _Unpickler(pickle._Unpickler):
         }.items()
     }
 
+    texts = False
+
     def find_class(self, module: str, name: str) -> Any:
         module = module.replace("numpy._core", "numpy.core")
         module = {"__builtin__": "builtins", "copy_reg": "copyreg"}.get(module, module)
         if (module, name) not in ADMITTED:
             raise pickle.UnpicklingError(f"asks for {module}.{name}")
+        if self.texts and (module, name) == ("numpy", "dtype"):
+            return _Admitted(_TextType)
         return _Admitted(ADMITTED[module, name])
 
 
@@ -102,11 +115,32 @@ class _Type:
         self.dtype = self.dtype.newbyteorder(order)
 
 
+class _TextType(_Type):
+    """Stands for a numpy.dtype of numbers or of text; that of Python strings has no `dtype`."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        text = code.decode("ascii") if isinstance(code, bytes) else code
+        if isinstance(text, str) and TEXT.fullmatch(text):
+            self.dtype = np.dtype(text) if text[0] in "US" else None
+        else:
+            super().__init__(code)
+
+    def __setstate__(self, state: tuple) -> None:
+        if self.dtype is not None:
+            super().__setstate__(state)
+
+
 class _Array(np.ndarray):
-    """An array that takes its state only if it is one of numbers."""
+    """An array that takes its state only if it is one of numbers, or of text where admitted."""
 
     def __setstate__(self, state: tuple) -> None:
         *_, shape, kind, is_fortran, data = state
+        if isinstance(kind, _TextType) and kind.dtype is None:
+            if not (isinstance(data, list) and all(isinstance(text, str) for text in data)):
+                raise pickle.UnpicklingError("asks for an array of objects")
+            texts = np.array(data, str)
+            super().__setstate__((shape, texts.dtype, is_fortran, texts.tobytes()))
+            return
         if not (isinstance(kind, _Type) and isinstance(data, bytes)):
             raise pickle.UnpicklingError("asks for an array of objects")
         super().__setstate__((shape, kind.dtype, is_fortran, data))

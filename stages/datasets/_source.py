@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -26,17 +26,33 @@ class Record(NamedTuple):
 
 
 class Records:
-    """A known number of records, loaded one by one while they are iterated."""
+    """A known number of records, loaded one by one while they are iterated.
 
-    def __init__(self, count: int, load: Callable[[], Iterator[Record]]) -> None:
+    Args:
+        count: number of records.
+        load: gives them, in the order of the set.
+        names: gives the names alone, where they are known without reading the images.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        load: Callable[[], Iterator[Record]],
+        names: Callable[[], Iterable[str]] | None = None,
+    ) -> None:
         self._count = count
         self._load = load
+        self._names = names
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Record]:
         return self._load()
+
+    def names(self) -> list[str]:
+        """Name of each record; the images are read only if the reader gives no names itself."""
+        return [record.name for record in self] if self._names is None else list(self._names())
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import reprlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,11 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         if rows[number] == len(records):
             records.append(Record(f"image {number}", UNKNOWN_LABEL, image))
     pairs = {"first": rows[::2], "second": rows[1::2], "same": same}
-    return Source(Records(len(records), lambda: iter(records)), {"pairs": pairs})
+
+    def names() -> Iterator[str]:
+        return (record.name for record in records)
+
+    return Source(Records(len(records), lambda: iter(records), names), {"pairs": pairs})
 
 
 def _lists(path: Path) -> tuple[list, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import Literal
@@ -81,7 +82,10 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         label, name = file
         return Record(name, label, read_image(root / name, root, name))
 
-    return Source(Records(len(files), lambda: map(record, files)))
+    def names() -> Iterator[str]:
+        return (name for _, name in files)
+
+    return Source(Records(len(files), lambda: map(record, files), names))
 
 
 def _entries(folder: Path) -> list[os.DirEntry]:

@@ -90,7 +90,11 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
 
     lists = OPTIONAL.items()
     absent = {name: (str(meta / file), ORIGIN) for name, file in lists if name not in tables}
-    return Source(Records(len(names), records), tables, absent)
+
+    def paths() -> Iterator[str]:
+        return (f"{crops.name}/{name}" for name in names)
+
+    return Source(Records(len(names), records, paths), tables, absent)
 
 
 def _only(meta: Path, pattern: str, what: str) -> Path:

@@ -6,6 +6,7 @@ README and `dataloader/dataloader.py`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from stages.core.errors import InputError
@@ -54,7 +55,10 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         number, name, label = file
         return Record(name, label, read_image(folder / name, root, f"line {number}"))
 
-    return Source(Records(len(files), lambda: map(record, files)))
+    def names() -> Iterator[str]:
+        return (name for _, name, _ in files)
+
+    return Source(Records(len(files), lambda: map(record, files), names))
 
 
 def _parsed(path: Path, number: int, line: str) -> tuple[int, str, int]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -96,7 +97,10 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         image = read_image(folder / path, listing, f"entry {number}")
         return Record(f"{folder.name}/{path}", UNKNOWN_LABEL, image)
 
-    return Source(Records(len(files), lambda: map(record, files)), {"distractors": table})
+    def names() -> Iterator[str]:
+        return (f"{folder.name}/{path}" for _, path, folder, _ in files)
+
+    return Source(Records(len(files), lambda: map(record, files), names), {"distractors": table})
 
 
 def _person(file: tuple[Path, str, Path, int]) -> str:

@@ -89,7 +89,11 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         return Record(f"record {key}", int(label), image)
 
     keys = _image_keys(file)
-    return Source(Records(len(keys), lambda: map(record, keys, file.unpacked(keys))))
+
+    def names() -> Iterator[str]:
+        return (f"record {key}" for key in keys)
+
+    return Source(Records(len(keys), lambda: map(record, keys, file.unpacked(keys)), names))
 
 
 def _image_keys(file: Reader | MxnetReader) -> list[int]:

@@ -67,4 +67,5 @@ def read(root: Path, params: Params, reader: str = "native") -> Source:
         image = read_image(images / file.name, file.listing, file.record)
         return Record(file.name, UNKNOWN_LABEL, image)
 
-    return Source(Records(len(files), lambda: map(record, files)), {"lowres": lowres})
+    records = Records(len(files), lambda: map(record, files), lambda: (file.name for file in files))
+    return Source(records, {"lowres": lowres})

@@ -9,9 +9,10 @@ The arguments are a format (a file of stages/datasets), where the set lies, a pr
 options as in params.yaml, and the embeddings in a file as docs/features.md describes, such as .npy
 of [n, d], or [2, n, d] with those of the mirror images. `descriptors` holds options of the
 descriptors mean and norm, as that section of params.yaml does; what is not given is as the
-descriptor's file says. Rows are the images in the vendor's order: of a .bin pack all images or the
-distinct ones, of IJB the lines of the list of landmarks; the images themselves are not needed for
-IJB. Settings of two resolutions, rules by the size of an image, and heads are the pipeline's.
+descriptor's file says. Where the file names the images of its rows, they may come in any order;
+otherwise rows are the images in the vendor's order: of a .bin pack all images or the distinct ones,
+of IJB the lines of the list of landmarks. The images themselves are not needed for IJB. Settings of
+two resolutions, rules by the size of an image, and heads are the pipeline's.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from stages.core.files import sha256
 from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL, Index
 from stages.core.params import Section, choose, load, parse
 from stages.core.yaml12 import parse_yaml
-from stages.datasets._features import distinct_images, read_features
+from stages.datasets._features import read_features
+from stages.datasets._order import Placed, interleaved, place
 from stages.datasets._source import Source
 from stages.descriptors import mean, norm
 from stages.descriptors._pooling import Templates
@@ -50,23 +52,37 @@ class Descriptors(Section):
     norm: norm.Params
 
 
-def main(format: str, root: str, protocol: str, embeddings: str) -> None:
+def main(
+    format: str, root: str, protocol: str, embeddings: str, dimensions: int | None = None
+) -> None:
     """Score embeddings of a set by a protocol; print a Markdown table and what it rests on."""
     choose("datasets", format, "format")
     reader = importlib.import_module(f"stages.datasets.{format}")
     source = reader.read(Path(root), parse(reader.Params, {}, format))
-    print(table(evaluate(source, Path(root), protocol, Path(embeddings))))
-    print("\n" + "\n".join(f"- {line}" for line in _origins(source, Path(embeddings), protocol)))
+    placed = read(source, Path(embeddings), dimensions)
+    print(table(evaluate(source, Path(root), protocol, placed)))
+    origins = _origins(source, Path(embeddings), protocol) + list(
+        map(": ".join, placed.notes.items())
+    )
+    print("\n" + "\n".join(f"- {line}" for line in origins))
 
 
-def evaluate(source: Source, root: Path, protocol: str, path: Path) -> dict[str, Result]:
+def read(source: Source, path: Path, dimensions: int | None = None) -> Placed:
+    """The embeddings in the file `path`, in the order of the set's images.
+
+    Raise InputError if they do not fit the set.
+    """
+    given = read_features(path, dimensions)
+    return place(path, given, source.records.names(), interleaved(source.tables.get("pairs")))
+
+
+def evaluate(source: Source, root: Path, protocol: str, placed: Placed) -> dict[str, Result]:
     """Results by row: `embeddings`, or the descriptors mean and norm of templates.
 
-    Raise InputError if the array does not fit the set, or the protocol is none.
+    Raise InputError if the set or the embeddings lack what the protocol needs, or if there is no
+    such protocol.
     """
-    given = read_features(path)
-    views = [given[name] for name in ("embedding", "mirrored") if name in given]
-    views = _rows_of(source, views, path)
+    views = [placed.arrays[name] for name in ("embedding", "mirrored") if name in placed.arrays]
     module, options, pooling = _protocol(protocol, len(views) == 2)
     tables = Tables(root, source.tables, source.absent)
     index = _index(_labels(source))
@@ -103,18 +119,6 @@ def _origins(source: Source, path: Path, protocol: str) -> list[str]:
         lines.append(f"list {name}: sha256 {digest.hexdigest()}")
     drawn = f"{resampling.replicates} replicates, seed {resampling.seed}"
     return [*lines, f"protocol: {protocol}", f"intervals: {drawn}"]
-
-
-def _rows_of(source: Source, views: list[np.ndarray], path: Path) -> list[np.ndarray]:
-    """`views` [records, d] of the images of the set, once each."""
-    count, given = len(source.records), len(views[0])
-    if given == count:
-        return views
-    if "pairs" in source.tables and given == 2 * len(source.tables["pairs"]["same"]):
-        rows = distinct_images(record.name for record in source.records)
-        return [view[rows] for view in views]
-    remedy = "one row an image, in the order of the vendor's list"
-    raise InputError(path, f"{given} rows for {count} images", remedy)
 
 
 def _protocol(text: str, mirrored: bool) -> tuple[Any, Section, Descriptors]:
@@ -212,4 +216,10 @@ def table(results: dict[str, Result]) -> str:
 
 
 if __name__ == "__main__":
-    start(main, "format", "root", "protocol", "embeddings")
+    width = {
+        "type": int,
+        "metavar": "D",
+        "help": "numbers of an embedding, if the file may be wider",
+    }
+    arguments = ("format", "root", "protocol", "embeddings")
+    start(main, *arguments, options={"--dimensions": width})

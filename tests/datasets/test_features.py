@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 import zipfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +41,7 @@ def test_plain_arrays(tmp_path, vectors) -> None:
     assert list(read) == ["embedding"]
     assert read["embedding"].dtype == np.float32
     np.testing.assert_array_equal(read["embedding"], vectors)
-    np.savez(tmp_path / "b.npz", embedding=vectors, mirrored=-vectors, names=np.array(["x"]))
+    np.savez(tmp_path / "b.npz", embedding=vectors, mirrored=-vectors, labels=np.array(["x"]))
     read = read_features(tmp_path / "b.npz")
     np.testing.assert_array_equal(read["embedding"], vectors)
     np.testing.assert_array_equal(read["mirrored"], -vectors)
@@ -81,11 +83,141 @@ def test_features_of_magface(file, tmp_path) -> None:
     np.testing.assert_array_equal(read_features(tmp_path / "feat.list")["embedding"], vectors)
 
 
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("as MagFace's", "{} {} \n"),
+        ("Windows", "{} {}\r\n"),
+        ("a tab", "{}\t{}\n"),
+        ("several blanks", "{}  {}\n"),
+        ("a blank before", " {} {}\n"),
+        ("blank lines", "{} {}\n\n"),
+    ],
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_blanks_of_feature_lists(tmp_path, vectors, form, text, mark) -> None:
+    """No number is lost, whatever separates them; also where the lines differ."""
+    names = [f"p/{k}.jpg" for k in range(len(vectors))]
+    lines = [text.format(n, " ".join(map(str, row))) for n, row in zip(names, vectors, strict=True)]
+    (tmp_path / "a.list").write_bytes(mark + "".join(lines).encode())
+    (tmp_path / "b.list").write_text(
+        " ".join([names[0], *map(str, vectors[0]), "\n"]) + "".join(lines[1:])
+    )
+    for name in ("a.list", "b.list"):
+        read = read_features(tmp_path / name)
+        np.testing.assert_array_equal(read["embedding"], vectors)
+        assert read["names"] == names
+
+
+def test_names_of_every_kind(tmp_path, vectors) -> None:
+    names = [f"p/{k} é.jpg" for k in range(6)]
+    kinds = {
+        "list": names,
+        "tuple": tuple(names),
+        "array": np.array(names),
+        "bytes": np.array([name.encode() for name in names]),
+        "objects": np.array(names, object),
+    }
+    for protocol, (kind, value) in product(range(6), kinds.items()):
+        content = pickle.dumps({"img_feats": vectors, "names": value}, protocol)
+        (tmp_path / "a.pkl").write_bytes(content)
+        read = read_features(tmp_path / "a.pkl")
+        assert read["names"] == names, (kind, protocol)
+        np.testing.assert_array_equal(read["embedding"], vectors)
+    for key in ("names", "paths", "filenames"):
+        np.savez(tmp_path / "a.npz", embedding=vectors, **{key: np.array(names)})
+        assert read_features(tmp_path / "a.npz")["names"] == names
+    assert "names" not in read_features(damaged(tmp_path, vectors, "nameless.npy"))
+
+
+def test_a_vector_for_each_name(tmp_path, vectors) -> None:
+    by_name = {f"p/{k}.jpg": row for k, row in enumerate(vectors)}
+    (tmp_path / "a.pickle").write_bytes(pickle.dumps(by_name))
+    np.savez(tmp_path / "a.npz", **{name: row[None] for name, row in by_name.items()})
+    for name in ("a.pickle", "a.npz"):
+        read = read_features(tmp_path / name)
+        assert read["names"] == list(by_name)
+        np.testing.assert_array_equal(read["embedding"], vectors)
+
+
+def test_shapes_and_types_that_mean_the_same(tmp_path, vectors) -> None:
+    small = vectors.astype(np.float16)
+    forms = [
+        small[:, None],
+        small[:, :, None, None],
+        small[:, :, None],
+        small[None],
+        small[None, :, None],
+        small.astype(np.float64),
+        np.asfortranarray(small.astype(np.float64)),
+        small.astype(">f8"),
+    ]
+    for form in forms:
+        np.save(tmp_path / "a.npy", form)
+        read = read_features(tmp_path / "a.npy")
+        assert list(read) == ["embedding"]
+        assert read["embedding"].dtype == np.float32
+        np.testing.assert_array_equal(read["embedding"], small.astype(np.float32))
+    both = np.stack([vectors, -vectors])
+    for form in (both, both[:, :, None], both[..., None, None]):
+        np.save(tmp_path / "a.npy", form)
+        read = read_features(tmp_path / "a.npy")
+        np.testing.assert_array_equal(read["embedding"], vectors)
+        np.testing.assert_array_equal(read["mirrored"], -vectors)
+
+
+def side_by_side(d: int, noise: float) -> np.ndarray:
+    """[40, 2d]: embeddings and those of the mirror images, of a cosine of 1 / (1 + noise^2)."""
+    random = np.random.default_rng(1)
+    own = random.normal(size=(40, d))
+    return np.hstack([own + noise * random.normal(size=(40, d)) for _ in range(2)])
+
+
+def test_two_views_side_by_side_are_refused_with_the_line_that_saves_them(
+    tmp_path, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    array = side_by_side(64, 0.3)
+    np.save("a.npy", array)
+    np.savez("b.npz", features=array)
+    for name in ("a.npy", "b.npz"):
+        with pytest.raises(InputError, match="halves are alike") as caught:
+            read_features(Path(name))
+        exec(re.search(r'-c "(.*?)"', caught.value.remedy)[1])
+        read = read_features(Path(name).with_suffix(".npy"))
+        np.testing.assert_array_equal(read["embedding"], array[:, :64].astype(np.float32))
+        np.testing.assert_array_equal(read["mirrored"], array[:, 64:].astype(np.float32))
+    write_list(tmp_path / "a.list", array)
+    with pytest.raises(InputError, match=r"numpy.save\(FILE, numpy.stack"):
+        read_features(tmp_path / "a.list")
+
+
+def test_the_width_that_is_told_decides(tmp_path) -> None:
+    """Also where the halves tell nothing, and where they seem to."""
+    np.save(tmp_path / "a.npy", side_by_side(64, 5))
+    assert read_features(tmp_path / "a.npy")["embedding"].shape == (40, 128)
+    with pytest.raises(InputError, match=r"has 128 numbers .* `dimensions` is 64.*numpy.split"):
+        read_features(tmp_path / "a.npy", 64)
+    with pytest.raises(InputError, match="correct `dimensions`"):
+        read_features(tmp_path / "a.npy", 100)
+    np.save(tmp_path / "a.npy", side_by_side(64, 0.3))
+    assert read_features(tmp_path / "a.npy", 128)["embedding"].shape == (40, 128)
+
+
+def test_halves_of_rows_that_are_all_alike_are_no_two_views(tmp_path) -> None:
+    """Pixels have a common part: halves of any two rows are as similar as those of one."""
+    random = np.random.default_rng(0)
+    np.save(tmp_path / "a.npy", 1 + 0.1 * random.normal(size=(40, 128)))
+    assert read_features(tmp_path / "a.npy")["embedding"].shape == (40, 128)
+
+
 def damaged(tmp_path: Path, vectors: np.ndarray, what: str) -> Path:
     content = published(vectors)
     match what:
         case "none.npy":
             return tmp_path / what
+        case "nameless.npy":
+            np.save(tmp_path / what, vectors)
         case "text.csv" | "cut.npz" | "cut.npy" | "words.list":
             (tmp_path / what).write_bytes(b"PK\x03\x04" if what == "cut.npz" else b"a b c\n")
         case "flat.npy":
@@ -94,6 +226,32 @@ def damaged(tmp_path: Path, vectors: np.ndarray, what: str) -> Path:
             np.save(tmp_path / what, vectors[:0])
         case "objects.npy":
             np.save(tmp_path / what, np.array([{}]), allow_pickle=True)
+        case "complex.npy":
+            np.save(tmp_path / what, vectors.astype(complex))
+        case "lengths.npy":
+            np.save(tmp_path / what, np.linalg.norm(vectors, axis=1, keepdims=True))
+        case "views.npy":
+            np.save(tmp_path / what, np.stack([vectors, vectors], axis=1))
+        case "three.npy":
+            np.save(tmp_path / what, np.stack([vectors] * 3))
+        case "twice.npz":
+            np.savez(tmp_path / what, embedding=np.stack([vectors, vectors]), mirrored=vectors)
+        case "few_names.npz":
+            np.savez(tmp_path / what, embedding=vectors, names=np.array(["x"]))
+        case "numbered.npz":
+            np.savez(tmp_path / what, embedding=vectors, paths=np.arange(6))
+        case "comma.list":
+            (tmp_path / what).write_text("a.jpg,1,2\n")
+        case "utf16.list":
+            (tmp_path / what).write_text("a.jpg 1 2\n", encoding="utf-16")
+        case "blank.list":
+            (tmp_path / what).write_text("a.jpg 1 2\nmy b.jpg 1 2\n")
+        case "first_blank.list":
+            (tmp_path / what).write_text("my b.jpg 1 2\n")
+        case "cut.list":
+            (tmp_path / what).write_text("a.jpg 1 2\nb.jpg 1\n")
+        case "null.list":
+            (tmp_path / what).write_text("a.jpg 1 2\nb.jpg NA 1\n")
         case "strings.npz":
             np.savez(tmp_path / what, embedding=np.array([["a"]]))
         case "unnamed.npz":
@@ -120,11 +278,24 @@ def damaged(tmp_path: Path, vectors: np.ndarray, what: str) -> Path:
         ("text.csv", "its name ends in none of"),
         ("cut.npz", "no archive of arrays"),
         ("cut.npy", "no array of numbers"),
-        ("words.list", "no feature list"),
+        ("words.list", "line 1: no feature list: 'b' is not a number"),
+        ("comma.list", "not commas"),
+        ("utf16.list", "it is UTF-16"),
+        ("blank.list", "line 2: no feature list: 'b.jpg' is not a number"),
+        ("first_blank.list", "line 1: no feature list: 'b.jpg' is not a number"),
+        ("cut.list", "line 2: no feature list: 1 numbers, not 2"),
+        ("null.list", "line 2: no feature list: 'NA' is not a number"),
+        ("complex.npy", "not an array of real numbers, but complex128"),
+        ("lengths.npy", r"the shape \[6, 1\]: one number"),
+        ("views.npy", r"\[6, 2, 5\], two views .* a.swapaxes\(0, 1\)"),
+        ("three.npy", r"the shape \[3, 6, 5\]"),
+        ("twice.npz", "not in both"),
+        ("few_names.npz", "has 1 names for 6 rows"),
+        ("numbered.npz", "paths: is not a list of names"),
         ("flat.npy", "the shape"),
         ("empty.npy", "the shape"),
-        ("objects.npy", "no array of numbers"),
-        ("strings.npz", "no array of numbers"),
+        ("objects.npy", "no array of numbers .it holds Python objects"),
+        ("strings.npz", "not an array of real numbers, but <U1"),
         ("unnamed.npz", "but arr_0"),
         ("mirrored.npz", "mirrored: has the shape"),
         ("nan.npy", "row 3 "),

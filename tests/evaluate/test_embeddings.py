@@ -13,7 +13,7 @@ import pytest
 from stages.core.errors import InputError
 from stages.core.files import sha256
 from stages.datasets import folder
-from stages.evaluate.embeddings import evaluate, main, table
+from stages.evaluate.embeddings import evaluate, main, read, table
 from stages.protocols._bootstrap import Drawn
 from stages.protocols._result import Measure, Result
 from tests.protocols import made
@@ -112,7 +112,7 @@ def test_every_kind_of_file(tmp_path: Path, capsys: pytest.CaptureFixture) -> No
     ("array", "protocol", "message"),
     [
         (np.zeros((3, 4), np.float32), "templates", "3 rows for 200 images"),
-        (np.zeros(200, np.float32), "templates", "shape (200,)"),
+        (np.zeros(200, np.float32), "templates", "the shape [200]"),
         (np.full((200, 2), np.nan, np.float32), "templates", "not finite"),
         (np.ones((200, 2), np.float32), "temples", "'temples' is none of"),
         (np.ones((200, 2), np.float32), "{fused: true}", "names no protocol"),
@@ -203,7 +203,8 @@ def test_people_of_a_set_without_lists_are_its_labels(tmp_path: Path) -> None:
     vectors = made.faces(np.random.default_rng(0), person, 0.3)
     np.save(tmp_path / "e.npy", vectors)
     source = folder.read(tmp_path / "set", folder.Params())
-    (found,) = evaluate(source, tmp_path / "set", "all_pairs", tmp_path / "e.npy").values()
+    placed = read(source, tmp_path / "e.npy")
+    (found,) = evaluate(source, tmp_path / "set", "all_pairs", placed).values()
     scores = made.cosines(vectors, vectors)[np.triu_indices(20, 1)]
     same = (person[:, None] == person)[np.triu_indices(20, 1)]
     expected = np.mean(scores[same][:, None] > scores[~same])
@@ -287,4 +288,75 @@ def test_numbers_rest_on_the_files_and_lists_that_are_there(tmp_path: Path, caps
     assert first[2:] == [
         "- protocol: {protocol: pairs, folds: 5}",
         "- intervals: 1000 replicates, seed 0",
+        "- order: the order of the rows is taken on trust: the file names no images",
     ]
+
+
+def named(path: Path, names: list[str], vectors: np.ndarray) -> Path:
+    """MagFace's feature list."""
+    rows = zip(names, vectors, strict=True)
+    path.write_text("".join(f"{name} {' '.join(map(str, row))} \n" for name, row in rows))
+    return path
+
+
+@pytest.mark.parametrize("ending", ["list", "npz"])
+def test_rows_that_are_named_may_come_in_any_order(tmp_path: Path, capsys, ending) -> None:
+    """As `ls` sorts them; in another order without names, other numbers."""
+    vectors = np.random.default_rng(1).normal(size=(200, 16)).astype(np.float32)
+    lines_of_set = (META / "meta/ijbb_name_5pts_score.txt").read_text().splitlines()
+    names = [line.split()[0] for line in lines_of_set]
+    order = sorted(range(200), key=lambda k: names[k])
+    np.save(tmp_path / "e.npy", vectors)
+    np.save(tmp_path / "sorted.npy", vectors[order])
+    in_order = [names[k] for k in order]
+    np.savez(tmp_path / "e.npz", embedding=vectors[order], names=np.array(in_order))
+    named(tmp_path / "e.list", in_order, vectors[order])
+    found = {}
+    for file in ("e.npy", "sorted.npy", f"e.{ending}"):
+        main("ijb", str(META), "templates", str(tmp_path / file))
+        out, err = capsys.readouterr()
+        found[file] = lines(out, "| mean |")
+        told = "put in its order" if file == f"e.{ending}" else "taken on trust"
+        assert told in err
+        assert told in lines(out, "- order: ")[0]
+    assert found[f"e.{ending}"] == found["e.npy"] != found["sorted.npy"]
+
+
+def test_what_numpy_writes_as_text_has_no_names(tmp_path: Path) -> None:
+    """The first number of each row would be taken for a name, and lost."""
+    np.savetxt(tmp_path / "e.txt", np.random.default_rng(1).normal(size=(200, 16)))
+    with pytest.raises(InputError, match="the first word of each line is a number"):
+        main("ijb", str(META), "templates", str(tmp_path / "e.txt"))
+
+
+def test_rows_of_zeros_are_told(tmp_path: Path, capsys) -> None:
+    vectors = np.random.default_rng(1).normal(size=(200, 16)).astype(np.float32)
+    vectors[[2, 5]] = 0
+    np.save(tmp_path / "e.npy", vectors)
+    main("ijb", str(META), "templates", str(tmp_path / "e.npy"))
+    out, err = capsys.readouterr()
+    assert "2 of 200 rows of embedding are zeros ('loose_crop/" in err
+    assert lines(out, "- zeros: 2 of 200 rows")
+
+
+def test_the_width_of_the_model(tmp_path: Path) -> None:
+    """[n, 2d] with the mirror images' beside them."""
+    np.save(tmp_path / "e.npy", np.random.default_rng(1).normal(size=(200, 16)))
+    with pytest.raises(InputError, match=r"numpy.stack\(numpy.split\(a, 2, axis=1\)\)"):
+        main("ijb", str(META), "templates", str(tmp_path / "e.npy"), dimensions=8)
+    main("ijb", str(META), "templates", str(tmp_path / "e.npy"), dimensions=16)
+
+
+def test_a_pack_s_images_by_their_numbers(tmp_path: Path, capsys) -> None:
+    path, vectors, _ = pack(tmp_path)
+    np.save(tmp_path / "e.npy", vectors)
+    order = np.random.default_rng(0).permutation(len(vectors))
+    named(tmp_path / "e.list", [f"lfw/{k}.jpg" for k in order], vectors[order])
+    found = []
+    for file in ("e.npy", "e.list"):
+        main("bin", str(path), "{protocol: pairs, folds: 5}", str(tmp_path / file))
+        found.append(lines(capsys.readouterr().out, "| embeddings |"))
+    assert found[0] == found[1]
+    np.save(tmp_path / "e.npy", vectors[order])
+    main("bin", str(path), "{protocol: pairs, folds: 5}", str(tmp_path / "e.npy"))
+    assert "WARNING" in capsys.readouterr().err
