@@ -2,18 +2,19 @@
 
 The threshold of each fold is the first that is best on the other nine. The defaults are those of
 ArcFace, BTNet, AdaFace and MultiFace; MagFace's figures need `flip: false, distance: angle,
-centre: true`.
+centre: true`. Beside it: AUC, EER and TAR over all pairs, and VAL over folds (`_val.py`).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from stages.core.index import Index
-from stages.core.params import Section
+from stages.core.params import Rate, Section
 from stages.protocols._bootstrap import (
     Drawn,
     Resampling,
@@ -23,14 +24,14 @@ from stages.protocols._bootstrap import (
     student,
     wilson,
 )
-from stages.protocols._faces import Items, faces
-from stages.protocols._result import FEW_ERRORS, Measure, Result, marked
-from stages.protocols._roc import Scores
+from stages.protocols._faces import Items
+from stages.protocols._result import FEW_ERRORS, Measure, Result, marked, rate_name
 from stages.protocols._rows import Rows
 from stages.protocols._subjects import linked_people
 from stages.protocols._tables import Tables
+from stages.protocols._val import val_measures
 from stages.protocols._vectors import positions
-from stages.protocols._verification import pair_curves
+from stages.protocols._verification import verification
 
 THRESHOLDS = np.arange(0, 4, 0.01)
 HARDEST = 10  # one in ten: enough pairs to tell whether people share them, near the errors
@@ -45,22 +46,34 @@ class Params(Section):
     distance: euclidean = squared distance of the unit vectors; angle = angle / pi.
     centre: first subtract the mean of the raw vectors of the other folds.
     folds: contiguous parts of the list, in its order.
+    far: false accept rates at which the true accept rate over all pairs is given.
+    pick: at_most = largest TAR whose FAR does not exceed the target; nearest = TAR at the nearest
+        FAR, which may exceed it.
+    val: false accept rates on the other folds at which VAL is given.
+    val_threshold: grid = interpolated between thresholds 0.001 apart, as facenet and InsightFace
+        do; exact = the highest at which the FAR does not exceed the target (`val_exact@far=`).
     """
 
     flip: bool = True
     distance: Literal["euclidean", "angle"] = "euclidean"
     centre: bool = False
     folds: Annotated[int, Field(ge=2)] = 10
+    far: list[Rate] = [1e-1, 1e-2, 1e-3, 1e-4]
+    pick: Literal["at_most", "nearest"] = "at_most"
+    val: list[Rate] = [1e-3]
+    val_threshold: Literal["grid", "exact"] = "grid"
 
 
 def evaluate(
     rows: Rows, tables: Tables, index: Index, params: Params, resampling: Resampling
 ) -> dict[str, Result]:
-    """Accuracy by row: mean over the folds of the share of pairs told right.
+    """By row: accuracy, AUC, EER, `tar@far=`, `val@far=` and `val_std@far=`.
 
-    Pairs of which an image could not be aligned are left out and counted in `method`; the others
-    stay in their fold. Rows of likelihood scores try every score of the list as a threshold. Raise
-    InputError if a fold is left empty or with pairs of one kind.
+    Accuracy is the mean over the folds of the share of pairs told right. A TAR is left out where
+    its FAR is less than one impostor pair. Pairs of which an image could not be aligned are left
+    out and counted in the accuracy's `method`; the others stay in their fold. Rows of likelihood
+    scores try every score of the list as a threshold, also for VAL. Raise InputError if a fold is
+    left empty or with pairs of one kind.
     """
     pairs = tables["pairs"]
     left, right = (positions(index.record, pairs[side]) for side in ("first", "second"))
@@ -77,26 +90,39 @@ def evaluate(
     lost = f"; {np.sum(~kept)} of {len(kept)} pairs left out" if not kept.all() else ""
     items = Items(left[kept], right[kept], np.arange(len(index)))
     linked = linked_people(len(index), items.left[same], items.right[same])
-    person, people = linked[items.left[same]], (linked[items.left], linked[items.right])
-    results = {}
+    people = resampling.pairs(linked, items.left, items.right, same)
+    method = people.drawn.method.replace("subjects", "people that genuine pairs link")
+    people = replace(people, drawn=replace(people.drawn, method=method))
+    sides = linked[items.left], linked[items.right]
 
-    def accuracy_of(distance: np.ndarray, *thresholds: np.ndarray) -> Measure:
+    def scored(scores: np.ndarray, distance: np.ndarray, *thresholds: np.ndarray) -> Result:
+        """From scores and distances; `thresholds` are those to try, where no grid of them can."""
         accuracy, _ = folds_accuracy(distance, same, fold, *thresholds)
-        return _accuracy(accuracy, fold, effective_pairs(distance, same, fold, *people), lost)
+        effective = effective_pairs(distance, same, fold, *sides)
+        lowest = np.nextafter(1 / np.sum(~same), 1)  # FAR of one impostor pair
+        known = {far: max(far, lowest) for far in params.val}
+        rates = list(dict.fromkeys([*params.far, *known.values()]))
+        over_all = verification(scores, same, people, rates, params.pick, resampling, items)
+        unasked = {rate_name("tar@far=", far) for far in set(rates) - set(params.far)}
+        measures = {"accuracy": _accuracy(accuracy, fold, effective, lost)}
+        measures |= {k: m for k, m in over_all.measures.items() if k not in unasked}
+        genuine = effective_count(scores[same], people.person)
+        exact = bool(thresholds) or params.val_threshold == "exact"
+        for far, nearest in known.items():
+            at_far = over_all.measures[rate_name("tar@far=", nearest)]
+            measures |= val_measures(distance, same, fold, far, at_far, genuine, exact)
+        return Result(measures, over_all.curves)
 
+    results = {}
     for row, first, second in rows.images(params.flip):
         first, second = first[items.left], second[items.right]
-        accuracy = accuracy_of(distances(first, second, fold, params))
-        scores = cosine(first, second).astype(np.float32)
-        curves = _curves(scores, same, items, person)
-        results[row] = Result({"accuracy": accuracy}, curves)
+        distance = distances(first, second, fold, params)
+        results[row] = scored(_cosines(first, second, distance, fold, params), distance)
     for row, score in rows.image_scores(params.flip):
         scores = score(items.left, items.right)
         far = -scores.astype(np.float64)[None]
-        accuracy = accuracy_of(far, np.append(np.unique(far), np.inf))
-        curves = _curves(scores, same, items, person)
-        curves.pop("scores", None)  # no cosines
-        results[row] = Result({"accuracy": accuracy}, curves)
+        results[row] = scored(scores, far, np.append(np.unique(far), np.inf))
+        results[row].curves.pop("scores", None)  # no cosines
     return results
 
 
@@ -228,8 +254,12 @@ def _accuracy(accuracy: np.ndarray, fold: np.ndarray, effective: float, lost: st
     return marked(value, interval, len(fold), method, accuracy, drawn, errors)
 
 
-def _curves(scores: np.ndarray, same: np.ndarray, items: Items, person: np.ndarray) -> dict:
-    if same.all() or not same.any():
-        return {}
-    piles = Scores(scores, same)
-    return pair_curves(piles, []) | faces(piles, items, person)
+def _cosines(
+    first: np.ndarray, second: np.ndarray, distance: np.ndarray, fold: np.ndarray, params: Params
+) -> np.ndarray:
+    """Cosine of each pair, float32 [pairs]; with `centre`, as its distance is when it is tested."""
+    if not params.centre:
+        return cosine(first, second).astype(np.float32)
+    own = distance[fold, np.arange(len(fold))]
+    own = 1 - own / 2 if params.distance == "euclidean" else np.cos(np.pi * own)
+    return own.astype(np.float32)

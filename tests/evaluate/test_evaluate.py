@@ -122,7 +122,8 @@ def metrics(benchmark: str, kind: str = "json", *beside: str) -> dict:
 @pytest.mark.parametrize(
     ("benchmark", "rows", "names", "curves"),
     [
-        ("pack", [*SETTINGS, *UPSAMPLED, "pixels"], ["accuracy"], PAIR_CURVES),
+        ("pack", [*SETTINGS, *UPSAMPLED, "pixels"], ["accuracy", "auc", "eer", "tar@far=1e-1",
+         "val@far=1e-3", "val_std@far=1e-3"], PAIR_CURVES),
         ("every", [*SETTINGS, *UPSAMPLED, "pixels"], ["auc", "eer", "tar@far=1e-1"],
          PAIR_CURVES),
         ("one", ["mean", "norm", "kappa", *SETTINGS, *UPSAMPLED], ["auc", "eer", "tar@far=1e-1"],
@@ -167,9 +168,12 @@ def test_replicates_and_provenance_lie_beside_the_numbers(project) -> None:
             about = json.loads(str(file["about"]))
             assert set(file.files) - {"about"} == set(about["drawn"])
             assert set(about["drawn"]) == {f"{r}/{m}" for r, c in cells.items() for m in c}
-            keys = {(key, in_folds) for key, _, in_folds in about["drawn"].values()}
-            assert len(keys) == 1  # every row redraws the same people
-            assert keys.pop()[1] == folds
+            keys = {}
+            for cell, (key, _, in_folds) in about["drawn"].items():
+                keys.setdefault(in_folds, set()).add(key)
+                metric = cell.rpartition("/")[2]
+                assert in_folds == (metric == "accuracy" or metric.startswith("val_std@"))
+            assert list(map(len, keys.values())) == [1] * (1 + folds)  # rows redraw the same people
             name = "112&7/accuracy" if folds else "112&7/auc"
             assert file[name].shape == (5 if folds else 100,)
             row, metric = name.split("/")
