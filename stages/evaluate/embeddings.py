@@ -1,6 +1,6 @@
 """Any model's embeddings by any protocol, nothing trained, extracted or written.
 
-    python -m stages.evaluate.embeddings bin lfw.bin pairs embeddings.npy
+    python -m stages.evaluate.embeddings bin lfw.bin pairs embeddings.npy --dimensions 512
     python -m stages.evaluate.embeddings ijb IJBC "{protocol: templates, pick: nearest}" both.npy
     python -m stages.evaluate.embeddings ijb IJBC \\
         "{protocol: templates, descriptors: {mean: {detector: true}}}" both.npy
