@@ -66,8 +66,9 @@ def val_measures(
     at_far: Measure,
     effective: float,
     exact: bool,
+    name: str = "val",
 ) -> dict[str, Measure]:
-    """`val@far=` and `val_std@far=`, its population standard deviation over folds.
+    """`<name>@far=` and `<name>_std@far=`, its population standard deviation over folds.
 
     Thresholds of different folds rest on nearly the same impostor pairs, so that the folds tell
     nothing of the error that comes from these. The interval of VAL therefore has the width that
@@ -78,8 +79,7 @@ def val_measures(
         distance, same, fold, far: as `folds_val` takes them.
         at_far: the TAR over all pairs at this FAR, or at that of one impostor pair if this is less.
         effective: independent pairs that the genuine pairs are worth.
-        exact: exact thresholds instead of the grid's; the names are then `val_exact@far=` and
-            `val_exact_std@far=`.
+        exact: exact thresholds instead of the grid's.
     """
     val, _ = folds_val(distance, same, fold, far, None if exact else GRID)
     genuine = np.bincount(fold[same])
@@ -97,7 +97,6 @@ def val_measures(
     drawn = Drawn(len(val), method, digest(fold), folds=True)
     errors = min(missed, alarms)
     spread = marked(float(np.std(val)), ends, count, method, np.empty(0), drawn, errors)
-    name = "val_exact" if exact else "val"
     return {rate_name(f"{name}@far=", far): value, rate_name(f"{name}_std@far=", far): spread}
 
 

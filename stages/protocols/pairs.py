@@ -107,10 +107,11 @@ def evaluate(
         measures = {"accuracy": _accuracy(accuracy, fold, effective, lost)}
         measures |= {k: m for k, m in over_all.measures.items() if k not in unasked}
         genuine = effective_count(scores[same], people.person)
+        name = {"grid": "val", "exact": "val_exact"}[params.val_threshold]
         exact = bool(thresholds) or params.val_threshold == "exact"
         for far, nearest in known.items():
             at_far = over_all.measures[rate_name("tar@far=", nearest)]
-            measures |= val_measures(distance, same, fold, far, at_far, genuine, exact)
+            measures |= val_measures(distance, same, fold, far, at_far, genuine, exact, name)
         return Result(measures, over_all.curves)
 
     results = {}

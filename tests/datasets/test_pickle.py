@@ -198,3 +198,16 @@ def test_a_megabyte_is_not_copied_a_thousand_times(tmp_path: Path) -> None:
     megabyte = b"B" + struct.pack("<I", 1 << 20) + bytes(1 << 20) + b"\x94"
     copies = b"](" + b"cbuiltins\nbytearray\nh\x00\x85R" * 1000 + b"e."
     assert "memory" in refused(tmp_path, b"\x80\x04" + megabyte + copies).problem
+
+
+@pytest.mark.parametrize("kind", [str, bytes, object])
+def test_arrays_of_text_where_they_are_admitted(tmp_path: Path, kind: type) -> None:
+    path = tmp_path / "a.pickle"
+    path.write_bytes(pickle.dumps({"names": np.array(["a", "bc"]).astype(kind)}))
+    read = load_plain(path, "fix it", texts=True)["names"].tolist()
+    assert read == ([b"a", b"bc"] if kind is bytes else ["a", "bc"])
+    with pytest.raises(InputError, match="asks for arrays of"):
+        load_plain(path, "fix it")
+    path.write_bytes(pickle.dumps(np.array([{}, 1], object)))
+    with pytest.raises(InputError, match="asks for an array of objects"):
+        load_plain(path, "fix it", texts=True)

@@ -10,6 +10,7 @@ from scipy.stats import chi2
 from stages.protocols import pairs
 from stages.protocols._bootstrap import Drawn, wilson
 from stages.protocols._result import measure
+from stages.protocols._rows import Likelihood
 from stages.protocols._val import GRID, _deviation_interval, folds_val, val_measures
 from tests.goldens import golden
 from tests.protocols import made
@@ -115,7 +116,8 @@ def test_mean_and_population_deviation_over_folds() -> None:
     for exact, names in ((False, ["val@far=5e-2", "val_std@far=5e-2"]),
                          (True, ["val_exact@far=5e-2", "val_exact_std@far=5e-2"])):  # fmt: skip
         val, _ = folds_val(distance[None], same, fold, 0.05, None if exact else GRID)
-        found = val_measures(distance[None], same, fold, 0.05, at_far(), 60, exact)
+        name = names[0].partition("@")[0]
+        found = val_measures(distance[None], same, fold, 0.05, at_far(), 60, exact, name)
         assert list(found) == names
         value, spread = found.values()
         assert value.value == pytest.approx(sum(val) / 5)
@@ -219,3 +221,20 @@ def test_centred_vectors_are_centred_for_all_measures() -> None:
     assert found[True, "euclidean"] == pytest.approx(expected, abs=0.01)
     assert found[True, "angle"] == pytest.approx(found[True, "euclidean"], abs=1e-4)
     assert found[False, "euclidean"] == found[False, "angle"] < expected - 0.02
+
+
+def test_val_of_likelihood_scores_is_that_of_exact_thresholds() -> None:
+    """Scores far from the grid of distances; they have the names that the other rows have."""
+    vectors, first, second, same, listed = pack()
+    values = (1e4 * pairs.cosine(vectors[first], vectors[second]) - 3e5).astype(np.float32)
+    likelihood = Likelihood("trunk", "kappa", "kappa", lambda mu, kappa: lambda i, j: values)
+    arrays = {"trunk/embedding": vectors, "trunk/kappa": np.ones(1200)}
+    rows = made.rows(arrays, likelihoods={"likelihood head": likelihood})
+    params = pairs.Params(flip=False, val=[0.05])
+    results = pairs.evaluate(rows, listed, made.index(1200), params, made.RESAMPLING)
+    measures = results["likelihood head"].measures
+    assert list(measures) == list(results["112&112"].measures)
+    fold = pairs.folds_of(600, 10)
+    expected, _ = folds_val(-values.astype(float)[None], same, fold, 0.05, None)
+    assert measures["val@far=5e-2"].value == pytest.approx(np.mean(expected))
+    assert "exact" in measures["val@far=5e-2"].method
