@@ -92,7 +92,8 @@ def val_measures(
     value = measure(float(np.mean(val)), at_far.samples, count, at_far.drawn, note, missed,
                     effective, alarms)  # fmt: skip
     method = f"standard deviation over {len(val)} folds; chi-squared of the folds"
-    ends = _deviation_interval(float(np.std(val)), len(val), value.low, count / len(val))
+    even = float(np.clip(0.5, value.low, value.high))
+    ends = _deviation_interval(float(np.std(val)), len(val), even, count / len(val))
     # No samples: those of a standard deviation over folds are not its values in the folds.
     drawn = Drawn(len(val), method, digest(fold), folds=True)
     errors = min(missed, alarms)
@@ -101,12 +102,12 @@ def val_measures(
 
 
 def _deviation_interval(
-    deviation: float, folds: int, lowest: float, genuine: float
+    deviation: float, folds: int, even: float, genuine: float
 ) -> tuple[float, float]:
     """95 % interval of a standard deviation over folds; chi-squared by Wilson and Hilferty (1931).
 
-    Its upper end is at least that of `genuine` independent pairs a fold at the lowest VAL: folds
-    that are all perfect do not prove that others would be.
+    Its upper end is at least that of `genuine` independent pairs a fold at VAL `even`, that of its
+    interval nearest to a half: folds that are all alike do not prove that others would be.
     """
     freedom = folds - 1
     spread = 2 / (9 * freedom)
@@ -114,5 +115,5 @@ def _deviation_interval(
         deviation / max((1 - spread + sign * TAIL * np.sqrt(spread)), ROUNDING) ** 1.5
         for sign in (1, -1)
     ]
-    binomial = np.sqrt(lowest * (1 - lowest) / genuine)
+    binomial = np.sqrt(even * (1 - even) / genuine)
     return ends[0], min(max(ends[1], binomial), WIDEST)

@@ -145,7 +145,10 @@ def test_perfect_folds_are_marked_and_their_interval_is_wilson_s() -> None:
     value, spread = val_measures(distance, same, fold, 0.05, at_far(1.0), 60, False).values()
     assert (value.value, value.low) == (1, pytest.approx(wilson(60, 60)[0]))
     assert (spread.value, spread.low) == (0, 0)
-    assert spread.high > 0.03
+    assert spread.high == pytest.approx(np.sqrt(value.low * (1 - value.low) / 10))
+    none = val_measures(1 + distance[:, ::-1], same, fold, 1e-3, at_far(0.0), 60, False).values()
+    assert [m.value for m in none] == [0, 0]
+    assert all(m.high > 0.01 for m in none)
     assert all("fewer than 10 errors" in m.method for m in (value, spread))
 
 

@@ -208,6 +208,23 @@ def test_published_cells_stand_in_the_page_of_a_measured_pack(
     assert "| 112&112 | 98.42* [" in text[text.index("## mean-of-2-packs") :]
 
 
+def test_a_row_may_lack_a_metric_that_others_have(tmp_path: Path, monkeypatch) -> None:
+    """The cell is a dash, in the page as in the tables."""
+    write_project(tmp_path)
+    cells = {"112&112": {"accuracy": 0.9942, "auc": 0.99}, "external mine": {"auc": 0.97}}
+    write_results(tmp_path, "mine", cells, 0.001, 6000)
+    monkeypatch.chdir(tmp_path)
+    params = json.loads(Path("params.yaml").read_text())
+    params["benchmarks"] = {"mine": {"protocol": "pairs", "dataset": "people"}}
+    params["resolutions"] = []
+    Path("params.yaml").write_text(json.dumps(params))
+    main()
+    page = Path("plots/report/report.html").read_text()
+    line = next(x for x in page.splitlines() if '"row">external mine' in x)
+    assert line.split("</th>")[1].startswith('<td class="n">–</td>')
+    assert "| external mine | – | 97.00 [" in Path("plots/report/tables.md").read_text()
+
+
 def test_a_missing_benchmark_is_named_and_the_others_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
