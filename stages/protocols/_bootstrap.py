@@ -71,7 +71,8 @@ class Resampling:
         first, second = group[left], group[right]
         drawn = self.drawn(person, groups=groups)
         own = np.asarray(person)[left[same]]
-        return PairGroups(first[same], first[~same], second[~same], own, drawn)
+        fewer = min(len(np.unique(own)), _people_among(person, left, right, ~same))
+        return PairGroups(first[same], first[~same], second[~same], own, fewer, drawn)
 
     def drawn(self, person: np.ndarray, what: str = "subjects", groups: int | None = None) -> Drawn:
         """Each distinct `person` is redrawn, or the `groups` they were put into."""
@@ -90,6 +91,7 @@ class PairGroups:
         genuine: group of each genuine pair, int16.
         first, second: groups of the sides of each impostor pair, int16.
         person: of each genuine pair.
+        people: number of people in genuine pairs or in impostor pairs, whichever is smaller.
         drawn: the groups.
     """
 
@@ -97,7 +99,20 @@ class PairGroups:
     first: np.ndarray
     second: np.ndarray
     person: np.ndarray
+    people: int
     drawn: Drawn
+
+
+def _people_among(
+    person: np.ndarray, left: np.ndarray, right: np.ndarray, chosen: np.ndarray
+) -> int:
+    """Number of people on the sides of the `chosen` pairs."""
+    seen = np.zeros(len(person), bool)
+    for start in range(0, len(chosen), BLOCK):
+        some = slice(start, start + BLOCK)
+        for side in (left, right):
+            seen[side[some][chosen[some]]] = True
+    return len(np.unique(np.asarray(person)[seen]))
 
 
 def digest(names: np.ndarray, *settings: object) -> str:
@@ -112,7 +127,7 @@ def log_odds_interval(value: float, samples: np.ndarray, number: int) -> tuple[f
     Wilson's of `number` trials where the share is 0 or 1 or the replicates do not differ.
     """
     samples = samples[np.isfinite(samples)]
-    error = _standard_error(samples, number)
+    error = standard_error(samples, number)
     if not (0 < value < 1 and error > 0):
         return wilson(value * number, number)
     half = t95(number - 1) * error / (value * (1 - value))
@@ -136,7 +151,7 @@ def paired_interval(
     if folds:
         half = t95(number - 1) * float(np.std(samples, ddof=1)) / np.sqrt(number)
     else:
-        half = t95(number - 1) * _standard_error(samples, number)
+        half = t95(number - 1) * standard_error(samples, number)
     return difference - half, difference + half
 
 
@@ -147,8 +162,12 @@ def tells(difference: float, samples: np.ndarray, number: int) -> bool:
     return number > 1 and len(samples) > 1 and bool(difference == 0 or np.ptp(samples) > 0)
 
 
-def _standard_error(samples: np.ndarray, number: int) -> float:
-    """Of people drawn from `number` people the spread is that of number - 1 independent ones."""
+def standard_error(samples: np.ndarray, number: int) -> float:
+    """Standard error of a share from its replicates, finite ones; 0 where they cannot tell.
+
+    Of people drawn from `number` people the spread is that of number - 1 independent ones.
+    """
+    samples = samples[np.isfinite(samples)]
     if number < 2 or len(samples) < 2:
         return 0.0
     return float(np.std(samples, dtype=np.float64) * np.sqrt(number / (number - 1)))
@@ -243,16 +262,23 @@ class ResampledRoc:
     tmr: np.ndarray
 
     def auc(self) -> np.ndarray:
+        """NaN where a replicate has pairs of one kind alone."""
         steps = np.diff(self.fmr.astype(np.float64), axis=1)
-        return np.sum(steps * (self.tmr[:, 1:] + self.tmr[:, :-1]), axis=1) / 2
+        area = np.sum(steps * (self.tmr[:, 1:] + self.tmr[:, :-1]), axis=1) / 2
+        return np.where(self._both, area, np.nan)
 
     def tar(self, far: float) -> np.ndarray:
         """TAR of each replicate where its FAR reaches `far`."""
         return self._at(self.fmr - np.float32(far), self.tmr)
 
     def eer(self) -> np.ndarray:
-        """FAR of each replicate where it equals the share of genuine pairs refused."""
-        return self._at(self.fmr + self.tmr - np.float32(1), self.fmr)
+        """FAR of each replicate where it equals the share of genuine pairs refused; NaN as AUC."""
+        equal = self._at(self.fmr + self.tmr - np.float32(1), self.fmr)
+        return np.where(self._both, equal, np.nan)
+
+    @property
+    def _both(self) -> np.ndarray:
+        return (self.fmr[:, -1] > 0) & (self.tmr[:, -1] > 0)
 
     @staticmethod
     def _at(rising: np.ndarray, values: np.ndarray) -> np.ndarray:

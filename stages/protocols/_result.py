@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from stages.protocols._bootstrap import Drawn, log_odds_interval, wilson
+from stages.protocols._near_one import people_interval, separation_width
 
+BY_PEOPLE = "Wilson with the effective count of people"  # how an interval of `ordering` is told
+EXACT = 1e-9  # an area within this of 0 or 1 is 0 or 1
 FEW_ERRORS = 10  # a rate that rests on fewer errors is marked: its interval says little
 
 
@@ -70,6 +73,32 @@ def measure(
         method = "Wilson with the effective count of trials"
     return marked(value, interval, count, _joined(method, note), samples, drawn,
                   min(np.inf if errors is None else errors, alarms))  # fmt: skip
+
+
+def ordering(
+    value: float,
+    samples: np.ndarray,
+    count: int,
+    drawn: Drawn,
+    people: int,
+    misordered: float,
+    errors: float | None = None,
+) -> Measure:
+    """A Measure of an AUC, or of an EER, whose interval holds near 1 too (see `_near_one`).
+
+    Args:
+        value, samples, count, drawn: as `measure` takes them.
+        people: number of people who could have made an error.
+        misordered: genuine and impostor scores of which the impostor's is the higher.
+        errors: decisions that went wrong, where they are other than the misordered pairs.
+    """
+    interval = people_interval(value, samples, drawn.number, people, misordered)
+    method = _joined(drawn.method, BY_PEOPLE)
+    if not EXACT < value < 1 - EXACT:
+        points = f"{100 * separation_width(people):.2f} points wide, from {people} people"
+        method = _joined(drawn.method, f"{BY_PEOPLE}: complete separation, one-sided, {points}")
+    errors = misordered if errors is None else errors
+    return marked(value, interval, count, method, samples, drawn, errors)
 
 
 def marked(

@@ -47,6 +47,11 @@ class Roc:
         twice = np.sum(np.diff(self.false) * (self.true[1:] + self.true[:-1]))
         return float(twice) / (2.0 * self.impostors * self.genuine)
 
+    def misordered(self) -> float:
+        """Pairs of a genuine score and a higher impostor score; equal ones count half."""
+        refused = 2 * self.genuine - self.true[1:] - self.true[:-1]
+        return float(np.sum(np.diff(self.false) * refused)) / 2.0
+
     def eer(self) -> float:
         """FAR where it equals 1 - TAR, on straight lines between the corners."""
         difference = self.fmr + self.tmr - 1

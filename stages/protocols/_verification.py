@@ -11,7 +11,7 @@ from stages.protocols._bootstrap import (
     resampled_roc,
 )
 from stages.protocols._faces import Items, faces
-from stages.protocols._result import Result, measure, rate_name
+from stages.protocols._result import Result, measure, ordering, rate_name
 from stages.protocols._roc import Roc, Scores, thinned
 
 
@@ -46,11 +46,12 @@ def verification(
         people.drawn.number,
         resampling,
     )
-    eer, drawn = roc.eer(), people.drawn
+    auc, eer, drawn = roc.auc(), roc.eer(), people.drawn
     errors = eer * min(roc.genuine, roc.impostors)
+    known = len(scores), drawn, people.people, roc.misordered()
     measures = {
-        "auc": measure(roc.auc(), curves.auc(), len(scores), drawn),
-        "eer": measure(eer, curves.eer(), len(scores), drawn, alarms=errors),
+        "auc": ordering(auc, curves.auc(), *known),
+        "eer": ordering(eer, curves.eer(), *known, errors),
     }
     effective = effective_count(scores[same], people.person)
     far = [x for x in far if x * roc.impostors >= 1]

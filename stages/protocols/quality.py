@@ -33,7 +33,7 @@ from stages.protocols._bootstrap import (
     weighted_share,
 )
 from stages.protocols._edc import REJECTED, edc, heights, last_step, rejection_curve, tie_groups
-from stages.protocols._result import Measure, Result, marked, measure
+from stages.protocols._result import Measure, Result, marked, measure, ordering
 from stages.protocols._roc import MOST_POINTS, ROUNDING, Scores
 from stages.protocols._rows import Read, Rows
 from stages.protocols._subjects import image_subjects, linked_people
@@ -248,8 +248,9 @@ def _separation(
     group, groups = resampling.grouped(people)
     samples = resampled_roc((originals, group), (copies, group, group), groups, resampling)
     both = np.concatenate([originals, copies])
-    auc = Scores(both, np.arange(len(both)) < len(originals)).roc.auc()
-    return measure(auc, samples.auc(), len(originals), drawn)
+    roc = Scores(both, np.arange(len(both)) < len(originals)).roc
+    known = drawn, len(np.unique(people)), roc.misordered()
+    return ordering(roc.auc(), samples.auc(), len(originals), *known)
 
 
 def _pairs(tables: Tables, index: Index) -> Pairs:

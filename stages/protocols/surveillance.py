@@ -18,7 +18,7 @@ import numpy as np
 from stages.core.index import Index
 from stages.core.params import Rate, Section
 from stages.protocols._bootstrap import Resampling, effective_count
-from stages.protocols._result import Result, measure
+from stages.protocols._result import Result, measure, ordering
 from stages.protocols._rows import Rows
 from stages.protocols._tables import Tables
 from stages.protocols._vectors import by_blocks, positions, unit
@@ -190,10 +190,11 @@ def _score(
     )
     hits, alarms = counts.tpir(), counts.fpir()
     hit_samples, alarm_samples = _resampled(counts, resampling)
-    drawn = resampling.drawn(persons[counts.mated > 0], "mated people, and over unmated images")
-    measures = {
-        "auc": measure(area(alarms, hits), area(alarm_samples, hit_samples), len(mate), drawn)
-    }
+    mated = persons[counts.mated > 0]
+    drawn = resampling.drawn(mated, "mated people, and over unmated images")
+    auc, samples = float(area(alarms, hits)), area(alarm_samples, hit_samples)
+    known = min(len(mated), counts.unmated), (1 - auc) * len(mate) * counts.unmated
+    measures = {"auc": ordering(auc, samples, len(mate), drawn, *known)}
     effective = effective_count(counts.own, mate)
     for fpir in (x for x in params.fpir if x * counts.unmated >= 1):
         value = float(tpir_at(fpir, alarms, hits))

@@ -4,6 +4,10 @@ Two rows, or two revisions, that were measured on the same people are hard or ea
 them. Where both had the same people redrawn in the same replicates, the replicates are subtracted,
 and the interval is that of the difference; it is far narrower than two intervals side by side. Of
 a few errors the replicates are too much alike to tell, and the two intervals count.
+
+Between the two lie AUC and EER of few people with errors (see stages/protocols/_near_one.py): the
+replicates know nothing of the people who are missing. There the interval of independent cells adds
+to the paired one, by as much as people with errors are few and the replicates differ.
 """
 
 from __future__ import annotations
@@ -19,7 +23,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from stages.core.errors import InputError
-from stages.protocols._bootstrap import paired_interval, tells
+from stages.protocols._bootstrap import paired_interval, standard_error, tells
+from stages.protocols._near_one import unseen_weight
+from stages.protocols._result import BY_PEOPLE
 
 METRICS = Path("metrics/evaluate")
 FEW = "fewer than"  # how evaluate marks an interval that rests on few errors
@@ -95,15 +101,37 @@ def difference(first: Cell, second: Cell) -> Difference:
     too narrow.
     """
     value = second.value - first.value
+    below = math.hypot(second.value - second.low, first.high - first.value)
+    above = math.hypot(second.high - second.value, first.value - first.low)
     a, b = first.sample, second.sample
     if a.key == b.key and len(a.values) == len(b.values) and not (first.few or second.few):
         samples = b.values.astype(np.float64) - a.values
         if tells(value, samples, a.number):
-            ends = paired_interval(value, samples, a.number, a.folds)
-            return Difference(value, *ends, paired=True)
-    below = math.hypot(second.value - second.low, first.high - first.value)
-    above = math.hypot(second.high - second.value, first.value - first.low)
+            low, high = paired_interval(value, samples, a.number, a.folds)
+            share = _unseen(first, second)
+            low = value - math.hypot(value - low, share * below)
+            high = value + math.hypot(high - value, share * above)
+            return Difference(value, low, high, paired=True)
     return Difference(value, value - below, value + above, paired=False)
+
+
+def _unseen(first: Cell, second: Cell) -> float:
+    """How much of the interval of independent cells belongs to a paired one, 0 to 1.
+
+    The weight of unseen people, the larger of the two, times one minus the correlation of the
+    replicates: unseen people fail alike in rows that are alike.
+    """
+    if not (BY_PEOPLE in first.method and BY_PEOPLE in second.method):
+        return 0.0
+    both = np.stack([first.sample.values, second.sample.values]).astype(np.float64)
+    both = both[:, np.isfinite(both).all(axis=0)]
+    alike = np.corrcoef(both)[0, 1] if np.all(np.ptp(both, axis=1) > 0) else 0.0
+    errors = (standard_error(one, first.sample.number) for one in both)
+    weight = max(
+        unseen_weight(cell.value, error, np.inf)
+        for cell, error in zip((first, second), errors, strict=True)
+    )
+    return float(weight * (1 - np.clip(alike, 0, 1)))
 
 
 def read_replicates(

@@ -37,7 +37,10 @@ def numbered(person: np.ndarray) -> np.ndarray:
 
 
 def recorded(monkeypatch, module, name: str = "measure") -> None:
-    """Let the module return what it hands to `measure`, or the errors it hands to `marked`."""
+    """Let the module return what it hands to `measure`, or the errors it hands to `marked`.
+
+    Of what it hands to `ordering`, the number of people, misordered pairs and errors.
+    """
 
     def measure(value, samples, count, drawn, note="", errors=None, effective=None, alarms=np.inf):
         return SimpleNamespace(value=value, told=(errors, effective, alarms))
@@ -45,7 +48,12 @@ def recorded(monkeypatch, module, name: str = "measure") -> None:
     def marked(value, interval, count, method, samples, drawn, errors, lowest=0.0):
         return SimpleNamespace(value=value, told=errors)
 
+    def ordering(value, samples, count, drawn, people, misordered, errors=None):
+        return SimpleNamespace(value=value, count=count, told=(people, misordered, errors))
+
     monkeypatch.setattr(module, name, {"measure": measure, "marked": marked}[name])
+    if hasattr(module, "ordering"):
+        monkeypatch.setattr(module, "ordering", ordering)
 
 
 def told(errors: float, effective: float | None, alarms: float):
@@ -397,8 +405,9 @@ def test_verification_tells_misses_and_false_alarms(monkeypatch) -> None:
         found = _verification.verification(
             scores, same, people, [0.1, 0.2, 0.01], pick, RESAMPLING
         ).measures
-        assert found["auc"].told == (None, None, np.inf)
-        assert found["eer"].told == (None, None, pytest.approx(0.25 * 4))
+        # 0.2 is below four impostors, 0.5 below two; two people make genuine pairs
+        assert found["auc"].told == (2, 6, None)
+        assert found["eer"].told == (2, 6, pytest.approx(0.25 * 4))
         assert found["tar@far=1e-1"].told == told(misses, 4 / 1.5, 1)
         assert found["tar@far=2e-1"].told == told(1, 4 / 1.5, 2)
         assert "tar@far=1e-2" not in found
@@ -473,7 +482,8 @@ def test_surveillance_tells_misses_and_false_alarms(monkeypatch) -> None:
     evaluated, counts, person = native(np.random.default_rng(3))
     found = evaluated()
     plain = open_set_plainly(counts.own, counts.best, counts.thresholds)
-    assert found["auc"].told == (None, None, np.inf)
+    misordered = (1 - plain["auc"]) * TRIALS.sum() * 43
+    assert found["auc"].told == (7, pytest.approx(misordered), None)
     for fpir in (0.3, 0.1):
         errors = (1 - plain[f"tpir20@fpir={fpir}"]) * TRIALS.sum()
         effective = effective_count(counts.own, person)
@@ -499,7 +509,9 @@ def test_discarding_tells_the_misses_that_remain(monkeypatch) -> None:
     for fmr in (0.05, 0.3):  # of 70 impostor pairs: 3.5 alarms, fewer than misses, and 21
         missed = own <= highest[int(fmr * 70)]
         found = qualified(rows, listed, index, fmr=fmr, discard=0.5)
-        assert found["auc@px=7"].told == (None, None, np.inf)
+        copies = rows.read("upsampled_7", "norm")
+        above = np.sum(trust[:, None] < copies) + np.sum(trust[:, None] == copies) / 2
+        assert found["auc@px=7"].told == (len(set(first.tolist())), above, None)
         for name, kept in (("fnmr@discard=0", lower >= 0), ("fnmr@discard=0.5", lower >= level)):
             share = effective * np.mean(kept)
             assert found[name].told == told(pytest.approx(sum(missed & kept)), share, fmr * 70)

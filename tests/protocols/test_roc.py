@@ -55,6 +55,14 @@ def test_auc_is_sklearns(case) -> None:
     assert Scores(scores, same).roc.auc() == pytest.approx(roc_auc_score(same, scores), abs=1e-12)
 
 
+def test_misordered_pairs_by_counting_all(case) -> None:
+    """Equal scores count half."""
+    scores, same = case
+    genuine, impostor = scores[same][:, None], scores[~same]
+    expected = np.sum(genuine < impostor) + np.sum(genuine == impostor) / 2
+    assert Scores(scores, same).roc.misordered() == expected
+
+
 @pytest.mark.parametrize("far", FAR)
 def test_tar_at_most_by_trying_every_threshold(case, far: float) -> None:
     scores, same = case

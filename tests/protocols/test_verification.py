@@ -177,7 +177,7 @@ def test_people_whom_no_list_names_are_those_that_genuine_pairs_link() -> None:
     )
     params, index = templates.Params(), made.index(24)
     found = templates.evaluate(rows, linked, index, params, made.RESAMPLING)["mean"]
-    assert found.measures["auc"].method == "bootstrap over 8 subjects, 200 replicates"
+    assert found.measures["auc"].drawn.method == "bootstrap over 8 subjects, 200 replicates"
     subjects = np.where(np.arange(24) % 3 == 0, person, NOBODY)  # a template of each is named
     assert people_of_pairs(subjects, left[same], right[same]).tolist() == person.tolist()
     assert people_of_pairs(np.full(3, NOBODY), left[:0], right[:0]).tolist() == [-2, -3, -4]

@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stages.protocols._bootstrap import Resampling, paired_interval
+from stages.protocols._near_one import FADING, people_interval
+from stages.protocols._result import BY_PEOPLE
 from stages.report.compare import Line, compare, redefined, table
 from stages.report.replicates import UNPAIRED, Cell, Difference, Sample, difference
 from tests.report.synthetic import entry, write_results
@@ -122,6 +125,64 @@ def test_cells_of_few_errors_are_taken_as_independent(few: int) -> None:
     found = difference(*(Cell(0.5, 0.4, 0.6, text, sample) for text in methods))
     assert (found.paired, found.sure) == (False, False)
     assert found.high == -found.low == pytest.approx(0.1 * 2**0.5)
+
+
+def near_one(errors: list[float], other: list[float], number: int = 20) -> tuple[Cell, Cell]:
+    """Two AUCs whose people make these errors, their replicates and their own intervals."""
+    cells = []
+    for shares in (errors, other):
+        weights = Resampling(400).weights(number)
+        values = 1 - (weights @ np.array(shares)) / number
+        value = 1 - sum(shares) / number
+        low, high = people_interval(value, values, number, number, 1e6)
+        sample = Sample(values.astype(np.float32), "a", number, False)
+        cells.append(Cell(value, low, high, f"bootstrap; {BY_PEOPLE}", sample))
+    return cells[0], cells[1]
+
+
+def test_few_people_with_errors_add_their_own_intervals_to_a_paired_one() -> None:
+    """By hand: the part of the independent interval is exp(-k / 4), times 1 - the correlation."""
+    first, second = near_one([0.1, 0.02] + [0] * 18, [0, 0.05, 0.03] + [0] * 17)
+    found = difference(first, second)
+    a, b = (cell.sample.values.astype(np.float64) for cell in (first, second))
+    counts = [
+        ((1 - x.value) * x.value / (np.std(y) * np.sqrt(20 / 19))) ** 2
+        for x, y in ((first, a), (second, b))
+    ]
+    share = np.exp(-min(counts) / FADING) * (1 - np.corrcoef(a, b)[0, 1])
+    half = 2.093 * np.std(b - a) * np.sqrt(20 / 19)
+    below = np.hypot(second.value - second.low, first.high - first.value)
+    above = np.hypot(second.high - second.value, first.value - first.low)
+    assert 0.2 < share < 1
+    assert found.paired
+    assert found.low == pytest.approx(found.value - np.hypot(half, share * below), rel=1e-3)
+    assert found.high == pytest.approx(found.value + np.hypot(half, share * above), rel=1e-3)
+
+
+def test_many_people_with_errors_are_paired_as_before() -> None:
+    random = np.random.default_rng(0)
+    errors = random.uniform(0.05, 0.15, 120)
+    first, second = near_one(errors.tolist(), (errors * 1.1).tolist(), 120)
+    found = difference(first, second)
+    samples = second.sample.values.astype(np.float64) - first.sample.values
+    expected = paired_interval(found.value, samples, 120, False)
+    assert (found.low, found.high) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_difference_near_complete_separation_has_a_width() -> None:
+    """Neither without an error, marked as few, nor where one row's few errors are its own."""
+    perfect, _ = near_one([0] * 20, [0] * 20)
+    perfect = perfect._replace(method=perfect.method + "; fewer than 10 errors")
+    found = difference(perfect, perfect)
+    width = 1.959964**2 / (20 + 1.959964**2)
+    assert (found.paired, found.sure) == (False, False)
+    assert (found.low, found.high) == (pytest.approx(-width), pytest.approx(width))
+    first, second = near_one([0] * 20, [0.01] + [0] * 19)
+    for one, two in ((first, second), (second, first)):
+        found = difference(one, two)
+        assert found.high - found.low > width / 2
+        assert not found.sure
+    assert difference(second, second).high == 0  # the same row
 
 
 def test_own_intervals_that_are_skew_are_put_together_end_by_end() -> None:
