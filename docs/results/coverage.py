@@ -2,9 +2,9 @@
 
     python -m docs.results.coverage
 
-simulates what docs/results/coverage.csv lacks and brings the tables of docs/intervals.md up to date
-(an hour or two on one core); with `--table` the latter alone. Delete a line of the file to simulate
-it anew.
+simulates what docs/results/coverage.csv lacks, in rounds, and brings the table of docs/intervals.md
+up to date after each (all rounds take some hours on one core; it may be stopped at any time); with
+`--table` the latter alone. Delete the file when the method changes.
 
 Each benchmark draws people, and all pairs of their images are compared. A score is a sum of normal
 effects of people, images and the pair; the true AUC and EER follow from the normal distribution.
@@ -15,6 +15,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
+from math import comb
 from pathlib import Path
 from statistics import NormalDist
 
@@ -34,10 +36,11 @@ FILE, DOCUMENT = Path(__file__).with_name("coverage.csv"), STAGES.parent / "docs
 NORMAL = NormalDist()
 REPLICATES = 200
 TRUTHS = (0.9, 0.99, 0.999, 0.9999)
-SIZES = {(20, 4): 1000, (40, 4): 600, (100, 2): 300, (300, 2): 150}  # people, images: benchmarks
+MOST = 1000  # benchmarks of a kind
+SIZES = {(20, 4): 100, (40, 4): 50, (100, 2): 25, (300, 2): 10}  # people, images: a round's share
 KEYS = ["effects", "people", "images", "auc"]
 COUNTS = ["benchmarks", "misordered", "separated"]
-HELD = [f"{metric}_{what}" for metric in ("auc", "eer") for what in ("held", "above", "plain")]
+HELD = ["auc_held", "auc_plain", "eer_held", "eer_plain"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ class Benchmarks:
         self.first, self.second = np.triu_indices(len(self.person), 1)
         self.left, self.right = self.person[self.first], self.person[self.second]
         self.same = self.left == self.right
+        given = effects.ease, effects.spread, auc
+        self.kind = [people, images, *(round(1e4 * number) for number in given)]
 
     @property
     def misordered(self) -> float:
@@ -116,7 +121,7 @@ def measured(
     made: Benchmarks, seed: int, resampling: Resampling
 ) -> Iterator[tuple[float, np.ndarray, int, float]]:
     """Value, replicates, their groups and misordered pairs of AUC and of EER of one benchmark."""
-    scores = made.scores(np.random.default_rng([3, seed]))
+    scores = made.scores(np.random.default_rng([seed, *made.kind]))
     people = resampling.pairs(made.person, made.first, made.second, made.same)
     curves = resampled_roc(
         (scores[made.same], people.genuine),
@@ -139,43 +144,67 @@ def plain_interval(value: float, samples: np.ndarray, number: int) -> tuple[floa
     return low / (1 + low), high / (1 + high)
 
 
-def held(made: Benchmarks, benchmarks: int, replicates: int = REPLICATES) -> dict[str, int]:
-    """COUNTS but the expected one, and HELD: number of benchmarks whose interval holds the truth,
-    whose interval lies on the outer side of it, and whose plain interval holds it."""
+def held(made: Benchmarks, seeds: range, replicates: int = REPLICATES) -> dict[str, int]:
+    """COUNTS, and HELD: number of benchmarks whose interval, or plain interval, holds the truth."""
     resampling, counts = Resampling(replicates), dict.fromkeys([*COUNTS, *HELD], 0)
-    counts |= {"benchmarks": benchmarks, "misordered": round(made.misordered)}
+    counts |= {"benchmarks": len(seeds), "misordered": round(made.misordered)}
     truths = {"auc": made.auc, "eer": made.effects.eer(made.auc)}
-    for seed in range(benchmarks):
-        found = measured(made, seed, resampling)
-        for (metric, truth), one in zip(truths.items(), found, strict=True):
+    for seed in seeds:
+        for (metric, truth), one in zip(
+            truths.items(), measured(made, seed, resampling), strict=True
+        ):
             value, samples, number, misordered = one
             low, high = people_interval(value, samples, number, made.people, misordered)
             counts[f"{metric}_held"] += low <= truth <= high
-            counts[f"{metric}_above"] += truth > high if metric == "eer" else truth < low
             low, high = plain_interval(value, samples, number)
             counts[f"{metric}_plain"] += low <= truth <= high
         counts["separated"] += misordered == 0
     return counts
 
 
+def failing(people: int, share: float) -> float:
+    """Coverage where each person fails in all pairs with probability `share`, without simulation.
+
+    The number of failing people is binomial, and the replicates' standard error known.
+    """
+    coverage = 0.0
+    for count in range(people + 1):
+        chance = comb(people, count) * share**count * (1 - share) ** (people - count)
+        value = 1 - count / people
+        half = np.sqrt(value * (1 - value) / people) * np.sqrt((people - 1) / people)
+        samples = np.array([value - half, value + half])
+        low, high = people_interval(value, samples, people, people, 1e6 * count)
+        coverage += chance * (low <= 1 - share <= high)
+    return coverage
+
+
 def main(table: bool) -> None:
-    """Simulate what the file lacks, then write the tables."""
-    known = read()
-    done = set(known[KEYS].itertuples(index=False, name=None))
-    for (people, images), benchmarks in SIZES.items():
-        for name, effects in EFFECTS.items():
-            for auc in TRUTHS:
-                if table or (name, people, images, auc) in done:
-                    continue
-                counts = held(Benchmarks(effects, people, images, auc), benchmarks)
-                known.loc[len(known)] = [name, people, images, auc, *counts.values()]
-                print(known.tail(1).to_string(header=False), file=sys.stderr)
-                with atomic_file(FILE) as scratch:
-                    known.to_csv(scratch, index=False, lineterminator="\n")
-    text = rows(read())
-    print(text)
+    """Simulate what the file lacks, round by round, and write the table."""
+    known = read().set_index(KEYS)
+    kinds = [(name, *size, auc) for size, name, auc in product(SIZES, EFFECTS, TRUTHS) if not table]
+    while open_kinds := [kind for kind in kinds if benchmarks_of(known, kind) < MOST]:
+        for kind in open_kinds:
+            name, people, images, auc = kind
+            done = benchmarks_of(known, kind)
+            seeds = range(done, min(done + SIZES[people, images], MOST))
+            counts = held(Benchmarks(EFFECTS[name], people, images, auc), seeds)
+            before = known.loc[kind].to_dict() if done else dict.fromkeys(counts, 0)
+            sums = {key: int(before[key]) + count for key, count in counts.items()}
+            known.loc[kind, list(sums)] = [*(sums | {"misordered": counts["misordered"]}).values()]
+            print(*kind, sums, file=sys.stderr)
+            with atomic_file(FILE) as scratch:
+                known.astype(int).to_csv(scratch, lineterminator="\n")
+        write()
+    write()
+
+
+def benchmarks_of(known: pd.DataFrame, kind: tuple) -> int:
+    return int(known["benchmarks"][kind]) if kind in known.index else 0
+
+
+def write() -> None:
     with atomic_file(DOCUMENT) as scratch:
-        scratch.write_text(filled(DOCUMENT.read_text(), NAME, text))
+        scratch.write_text(filled(DOCUMENT.read_text(), NAME, rows(read())))
 
 
 def read() -> pd.DataFrame:
@@ -186,25 +215,30 @@ def read() -> pd.DataFrame:
 
 
 def rows(known: pd.DataFrame) -> str:
-    """Coverage in %, and in brackets that of the standard error alone; a line for every size and
-    kind of effects, a column for every true AUC."""
-    head = ["people x images", "effects"]
-    head += [f"{metric}, {auc:g}" for metric in ("AUC", "EER") for auc in TRUTHS]
+    """Coverage in %, and in brackets that of the plain interval; by size, effects and true AUC."""
+    head = ["people x images", "effects", "benchmarks"]
+    head += [f"{metric} {auc:g}" for auc in TRUTHS for metric in ("AUC", "EER at")]
     lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
-    for (people, images, effects), own in known.groupby(
-        ["people", "images", "effects"], sort=False
-    ):
+    for (people, images, effects), own in known.groupby(KEYS[1:3] + KEYS[:1], sort=False):
         own = own.set_index("auc")
         cells = [
-            f"{100 * own[f'{metric}_held'][auc] / own['benchmarks'][auc]:.1f} "
-            f"({100 * own[f'{metric}_plain'][auc] / own['benchmarks'][auc]:.0f})"
-            if auc in own.index
-            else "–"
-            for metric in ("auc", "eer")
+            f"{_percent(own, f'{metric}_held', auc)} ({_percent(own, f'{metric}_plain', auc)})"
             for auc in TRUTHS
+            for metric in ("auc", "eer")
         ]
-        lines.append([f"{people} x {images}", effects, *cells])
+        lines.append([f"{people} x {images}", effects, str(own["benchmarks"].min()), *cells])
+    for people in dict.fromkeys(people for people, _ in SIZES):
+        cells = [f"{100 * failing(people, 1 - auc):.1f}" for auc in TRUTHS]
+        lines.append(
+            [str(people), "whole people fail", "exact", *(x for c in cells for x in (c, ""))]
+        )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _percent(own: pd.DataFrame, column: str, auc: float) -> str:
+    if auc not in own.index:
+        return "–"
+    return f"{100 * own[column][auc] / own['benchmarks'][auc]:.1f}"
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ Methodology 1998). With errors of many people that is all.
 
 Replicates redraw the people of the sample and know nothing of the people who are missing from it.
 With errors of one or two people the standard error is far too small: intervals from it alone hold
-the truth in 58 to 90 % of simulated benchmarks. Therefore the count of trials shrinks towards the
-number of people as fewer people make errors. Without an error it is the number of people n, and the
-interval is one-sided, from n / (n + 3.84) to 1.
+the truth in as few as half of the simulated benchmarks. Therefore the count of trials shrinks
+towards the number of people as fewer people make errors. Without an error it is the number of
+people n, and the interval is one-sided, from n / (n + 3.84) to 1.
 
 The end next to 1 takes the other side of that: as the end towards 1/2 becomes too wide ever to miss
 the truth, this one becomes a one-sided bound of 95 %. `python -m docs.results.coverage` simulates
@@ -22,7 +22,7 @@ import numpy as np
 from stages.protocols._bootstrap import Z95, standard_error, t95
 
 ONE_SIDED = 1.6448536269514722  # 95 % quantile of the normal distribution
-FADING = 4.0  # number of people with errors at which unseen people weigh 1 / e
+FADING = 3.0  # number of people with errors at which unseen people weigh 1 / e
 MISORDERED = 10.0  # number of misordered pairs that make a person count half
 ROUNDING = 1e-6  # an error of so small a part of the share is one of floating point
 WHOLE = 6.0  # by how much the unit of an outer end grows where people fail in all their pairs
@@ -51,7 +51,7 @@ def people_interval(
         # near 1 the lower end is the inner one, the upper end the outer one; near 0 the reverse
         inner, outer = weight * near_one, weight * (1 - near_one)
         unit = own + inner * max(most - own, 0) + outer * (whole - 1) * own
-        z = t + np.sqrt(weight) * (near_one * Z95 + (1 - near_one) * ONE_SIDED - t)
+        z = t + weight**0.25 * (near_one * Z95 + (1 - near_one) * ONE_SIDED - t)
         ends.append(_wilson_end(value, unit, z, sign))
     return ends[0], ends[1]
 
@@ -59,7 +59,7 @@ def people_interval(
 def unseen_weight(value: float, error: float, misordered: float) -> float:
     """Weight of the people who are missing from the sample: 1 without an error, 0 with many.
 
-    exp(-k / 4), where k is the effective number of people who make errors: near 1 it is
+    exp(-k / 3), where k is the effective number of people who make errors: near 1 it is
     (share of errors / standard error)^2. In full k = 1 / ((error / (value (1 - value)))^2 +
     10 / misordered), so that no single pair of scores moves it far.
     """

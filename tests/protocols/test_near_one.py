@@ -38,7 +38,7 @@ def naive(value: float, error: float, number: int, people: int, misordered: floa
     own = error * error / (value * (1 - value))
     with_errors = (value * (1 - value) / error) ** 2
     k = with_errors * misordered / (misordered + 10 * with_errors)
-    weight, t = np.exp(-k / 4), t95(number - 1)
+    weight, t = np.exp(-k / 3), t95(number - 1)
     size = min(own * people, 1)
     ends = []
     for sign, towards in ((-1, value), (1, 1 - value)):
@@ -46,7 +46,8 @@ def naive(value: float, error: float, number: int, people: int, misordered: floa
         unit = own * (1 + 6 * far * size**4)
         if own < 1 / people:
             unit += near * (1 / people - own)
-        z = (1 - weight**0.5) * t + weight**0.5 * (1.959964 * towards + 1.644854 * (1 - towards))
+        part = weight**0.25
+        z = (1 - part) * t + part * (1.959964 * towards + 1.644854 * (1 - towards))
         ends.append(solved(value, unit, z, sign))
     return ends
 
@@ -101,8 +102,8 @@ def test_the_mirror_image_has_the_mirrored_interval(value: float) -> None:
 def test_the_weight_of_unseen_people_by_hand() -> None:
     """One of 20 people makes all errors: k is about 1, and 10 of its misordered pairs halve it."""
     value, error = 0.99, 0.0099
-    assert unseen_weight(value, error, np.inf) == pytest.approx(np.exp(-1 / 4))
-    assert unseen_weight(value, error, 10) == pytest.approx(np.exp(-0.5 / 4))
+    assert unseen_weight(value, error, np.inf) == pytest.approx(np.exp(-1 / 3))
+    assert unseen_weight(value, error, 10) == pytest.approx(np.exp(-0.5 / 3))
     for nothing in ((1.0, 0.0, 0.0), (0.9, 0.0, 5.0), (0.0, 0.1, 5.0)):
         assert unseen_weight(*nothing) == 1
 

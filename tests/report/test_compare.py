@@ -141,7 +141,7 @@ def near_one(errors: list[float], other: list[float], number: int = 20) -> tuple
 
 
 def test_few_people_with_errors_add_their_own_intervals_to_a_paired_one() -> None:
-    """By hand: the part of the independent interval is exp(-k / 4), times 1 - the correlation."""
+    """By hand: the part of the independent interval is exp(-k / 3), times 1 - the correlation."""
     first, second = near_one([0.1, 0.02] + [0] * 18, [0, 0.05, 0.03] + [0] * 17)
     found = difference(first, second)
     a, b = (cell.sample.values.astype(np.float64) for cell in (first, second))
