@@ -119,8 +119,9 @@ class Benchmarks:
 
 def measured(
     made: Benchmarks, seed: int, resampling: Resampling
-) -> Iterator[tuple[float, np.ndarray, int, float]]:
-    """Value, replicates, their groups and misordered pairs of AUC and of EER of one benchmark."""
+) -> Iterator[tuple[float, np.ndarray, int, tuple[float, float]]]:
+    """Of AUC and of EER of one benchmark: value, replicates, number of groups, and errors as
+    `people_interval` takes them."""
     scores = made.scores(np.random.default_rng([seed, *made.kind]))
     people = resampling.pairs(made.person, made.first, made.second, made.same)
     curves = resampled_roc(
@@ -130,8 +131,9 @@ def measured(
         resampling,
     )
     roc = Scores(scores, made.same).roc
-    yield roc.auc(), curves.auc(), people.drawn.number, roc.misordered()
-    yield roc.eer(), curves.eer(), people.drawn.number, roc.misordered()
+    groups, misordered = people.drawn.number, roc.misordered()
+    yield roc.auc(), curves.auc(), groups, (misordered, np.inf)
+    yield roc.eer(), curves.eer(), groups, (misordered, roc.eer() * min(roc.genuine, roc.impostors))
 
 
 def plain_interval(value: float, samples: np.ndarray, number: int) -> tuple[float, float]:
@@ -153,12 +155,12 @@ def held(made: Benchmarks, seeds: range, replicates: int = REPLICATES) -> dict[s
         for (metric, truth), one in zip(
             truths.items(), measured(made, seed, resampling), strict=True
         ):
-            value, samples, number, misordered = one
-            low, high = people_interval(value, samples, number, made.people, misordered)
+            value, samples, number, errors = one
+            low, high = people_interval(value, samples, number, made.people, *errors)
             counts[f"{metric}_held"] += low <= truth <= high
             low, high = plain_interval(value, samples, number)
             counts[f"{metric}_plain"] += low <= truth <= high
-        counts["separated"] += misordered == 0
+        counts["separated"] += errors[0] == 0
     return counts
 
 

@@ -24,12 +24,18 @@ from stages.protocols._bootstrap import Z95, standard_error, t95
 ONE_SIDED = 1.6448536269514722  # 95 % quantile of the normal distribution
 FADING = 3.0  # number of people with errors at which unseen people weigh 1 / e
 MISORDERED = 10.0  # number of misordered pairs that make a person count half
+ERRORS = 0.3  # number of errors for each person with errors, at least
 ROUNDING = 1e-6  # an error of so small a part of the share is one of floating point
 WHOLE = 6.0  # by how much the unit of an outer end grows where people fail in all their pairs
 
 
 def people_interval(
-    value: float, samples: np.ndarray, number: int, people: int, misordered: float
+    value: float,
+    samples: np.ndarray,
+    number: int,
+    people: int,
+    misordered: float,
+    errors: float = np.inf,
 ) -> tuple[float, float]:
     """Interval of an AUC or an EER. Scores that differ little give intervals that differ little.
 
@@ -39,13 +45,14 @@ def people_interval(
         number: number of people, or of groups of them, redrawn in each replicate.
         people: number of people who could have made an error.
         misordered: number of pairs of a genuine score and a higher impostor score.
+        errors: number of decisions that went wrong, for an EER.
     """
     error, spread, most = standard_error(samples, number), value * (1 - value), 1 / people
     own = 0.0  # share of one independent trial
     if spread > 0:
         own = error**2 / spread if error > ROUNDING * spread else most
     whole = 1 + WHOLE * min(own / most, 1) ** 4
-    weight, t = unseen_weight(value, error, misordered), t95(number - 1)
+    weight, t = unseen_weight(value, error, misordered, errors), t95(number - 1)
     ends = []
     for sign, near_one in ((-1, value), (1, 1 - value)):
         # near 1 the lower end is the inner one, the upper end the outer one; near 0 the reverse
@@ -56,17 +63,20 @@ def people_interval(
     return ends[0], ends[1]
 
 
-def unseen_weight(value: float, error: float, misordered: float) -> float:
+def unseen_weight(
+    value: float, error: float, misordered: float = np.inf, errors: float = np.inf
+) -> float:
     """Weight of the people who are missing from the sample: 1 without an error, 0 with many.
 
     exp(-k / 3), where k is the effective number of people who make errors: near 1 it is
-    (share of errors / standard error)^2. In full k = 1 / ((error / (value (1 - value)))^2 +
-    10 / misordered), so that no single pair of scores moves it far.
+    (share of errors / standard error)^2. In full, 1 / k = (error / (value (1 - value)))^2 +
+    10 / misordered + 0.3 / errors: no single pair of scores moves it far, and it does not exceed
+    the errors much.
     """
     spread = value * (1 - value)
     if not (error > ROUNDING * spread > 0 and misordered > 0):
         return 1.0
-    count = 1 / ((error / spread) ** 2 + MISORDERED / misordered)
+    count = 1 / ((error / spread) ** 2 + MISORDERED / misordered + ERRORS / max(errors, 1e-9))
     return float(np.exp(-count / FADING))
 
 

@@ -92,7 +92,8 @@ def ordering(
         misordered: genuine and impostor scores of which the impostor's is the higher.
         errors: decisions that went wrong, where they are other than the misordered pairs.
     """
-    interval = people_interval(value, samples, drawn.number, people, misordered)
+    wrong = np.inf if errors is None else errors
+    interval = people_interval(value, samples, drawn.number, people, misordered, wrong)
     method = _joined(drawn.method, BY_PEOPLE)
     if not EXACT < value < 1 - EXACT:
         points = f"{100 * separation_width(people):.2f} points wide, from {people} people"

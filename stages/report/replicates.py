@@ -128,7 +128,7 @@ def _unseen(first: Cell, second: Cell) -> float:
     alike = np.corrcoef(both)[0, 1] if np.all(np.ptp(both, axis=1) > 0) else 0.0
     errors = (standard_error(one, first.sample.number) for one in both)
     weight = max(
-        unseen_weight(cell.value, error, np.inf)
+        unseen_weight(cell.value, error)
         for cell, error in zip((first, second), errors, strict=True)
     )
     return float(weight * (1 - np.clip(alike, 0, 1)))

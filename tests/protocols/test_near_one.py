@@ -33,11 +33,11 @@ def solved(share: float, unit: float, z: float, sign: int) -> float:
     return optimize.brentq(beyond, share, 1) if sign > 0 else optimize.brentq(beyond, 0, share)
 
 
-def naive(value: float, error: float, number: int, people: int, misordered: float):
+def naive(value: float, error: float, number: int, people: int, misordered: float, errors: float):
     """By the definition, near 1 and near 0 written out one after the other."""
     own = error * error / (value * (1 - value))
     with_errors = (value * (1 - value) / error) ** 2
-    k = with_errors * misordered / (misordered + 10 * with_errors)
+    k = 1 / (1 / with_errors + 10 / misordered + 3 / (10 * errors))
     weight, t = np.exp(-k / 3), t95(number - 1)
     size = min(own * people, 1)
     ends = []
@@ -55,11 +55,15 @@ def naive(value: float, error: float, number: int, people: int, misordered: floa
 @pytest.mark.parametrize("value", [0.999, 0.9, 0.5, 0.03])
 @pytest.mark.parametrize("misordered", [2.0, 400.0])
 @pytest.mark.parametrize("size", [0.02, 0.6, 1.5])
-def test_ends_solve_wilson_s_equation(value: float, misordered: float, size: float) -> None:
+@pytest.mark.parametrize("errors", [0.7, 20.0])
+def test_ends_solve_wilson_s_equation(
+    value: float, misordered: float, size: float, errors: float
+) -> None:
     """Units of a fiftieth of a person up to more than a whole one."""
     error = np.sqrt(size / 30 * value * (1 - value))
-    found = people_interval(value, replicates(value, error, 25), 25, 30, misordered)
-    assert found == pytest.approx(naive(value, error, 25, 30, misordered), rel=1e-5, abs=1e-9)
+    told = 25, 30, misordered, errors
+    found = people_interval(value, replicates(value, error, 25), *told)
+    assert found == pytest.approx(naive(value, error, *told), rel=1e-5, abs=1e-9)
 
 
 def test_errors_of_many_people_have_wilson_s_interval_of_their_effective_count() -> None:
@@ -104,6 +108,7 @@ def test_the_weight_of_unseen_people_by_hand() -> None:
     value, error = 0.99, 0.0099
     assert unseen_weight(value, error, np.inf) == pytest.approx(np.exp(-1 / 3))
     assert unseen_weight(value, error, 10) == pytest.approx(np.exp(-0.5 / 3))
+    assert unseen_weight(value, error, np.inf, 0.3) == pytest.approx(np.exp(-0.5 / 3))
     for nothing in ((1.0, 0.0, 0.0), (0.9, 0.0, 5.0), (0.0, 0.1, 5.0)):
         assert unseen_weight(*nothing) == 1
 
