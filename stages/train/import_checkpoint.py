@@ -80,7 +80,7 @@ def _find_classes(
     spheres: int | None,
 ) -> Classes | None:
     """Of the files named, else of the network's own if it has any."""
-    names = network.used | network.again
+    names = network.used | network.again | network.averages
     if not shards and not system.set_head and holds_centres(file, system, names):
         shards = [file]
     if not shards:
@@ -130,6 +130,8 @@ def _print_unused(
 def _reason(name: str, system: System, network: Found, head: SetHead | None) -> str:
     if name in network.used | network.again:
         return "the same network again"
+    if name in network.averages:
+        return "a moving average of the weights; to import it, save it in a file of its own"
     if name.endswith(system.dead) or (head and name in head.dead):
         return "never used by its own code either"
     return "no part of network or classifier"

@@ -40,8 +40,9 @@ class _Part(NamedTuple):
 
 
 def holds_centres(file: Checkpoint, system: System, network: set[str]) -> bool:
-    """Whether there is a tensor outside `network` that is named like class centres."""
-    return any(_matches(file, form, network) for form in system.centres)
+    """Whether tensors outside `network` are named like class centres, and it is plain which."""
+    found = ((form, _matches(file, form, network)) for form in system.centres)
+    return any(len(names) == 1 or (names and "*" in form.name) for form, names in found)
 
 
 def read_classes(

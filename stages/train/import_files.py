@@ -1,50 +1,31 @@
-"""Tensors of checkpoint files from elsewhere, read without running any code that they hold.
-
-torch.load(weights_only=True) builds tensors and plain containers alone. What trainers leave beside
-them (callbacks, arguments, NumPy numbers) is let in by name and becomes an object that does
-nothing.
-"""
+"""Tensors of checkpoint files from elsewhere, read without running any code that they hold."""
 
 from __future__ import annotations
 
+import pickle
 import reprlib
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from stages.core.bounded import bounded
 from stages.core.errors import InputError
+from stages.train.import_archive import DamagedError, load
+from stages.train.import_containers import is_safetensors, python, require_weights
+from stages.train.import_pickle import ForbiddenError, Stub
 
-BOOKKEEPING = (
-    "argparse.Namespace",
-    "numpy.core.multiarray.scalar",
-    "numpy._core.multiarray.scalar",
-    "numpy.dtype",
-    "pytorch_lightning.callbacks.early_stopping.EarlyStopping",
-    "pytorch_lightning.callbacks.lr_monitor.LearningRateMonitor",
-    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
-    "pytorch_lightning.utilities.parsing.AttributeDict",
-)
 AGAIN = "download it again"
 DEEPEST = 4  # mappings within mappings: trainers nest two, a hostile file may nest itself
-
-
-class _Nothing:
-    """Stands for an object that holds no weights; takes anything and keeps nothing."""
-
-    def __new__(cls, *args: Any, **more: Any) -> _Nothing:
-        return object.__new__(cls)
-
-    def __init__(self, *args: Any, **more: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
+RUN_THERE = """import torch; m = torch.load({file!r}, map_location='cpu', weights_only=False); \
+torch.save(m%s, {made!r})"""
+STATE_DICT = "['state_dict']"
+TOLD = {  # classes that stand for tensors, and what a person calls them
+    "torch._utils._rebuild_qtensor": "a quantised tensor",
+    "torch._utils._rebuild_sparse_tensor": "a sparse tensor",
+}
 
 
 @dataclass(frozen=True)
@@ -57,12 +38,14 @@ class Checkpoint:
             tensor holds it as `weight`.
         others: keys of the outermost mapping under which there is no tensor.
         arguments: of the training, which Lightning keeps as `hyper_parameters`.
+        opaque: what else stands among tensors, by name: objects and tensors that cannot be read.
     """
 
     path: Path
     tensors: dict[str, Tensor]
     others: list[str]
     arguments: Mapping[Any, Any] = field(default_factory=dict)
+    opaque: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -70,74 +53,86 @@ def read_checkpoint(path: Path) -> Checkpoint:
     content = _load(path)
     if isinstance(content, Tensor):
         content = {"weight": content}
+    if isinstance(content, Stub) and not content:
+        raise _is_module(path, content.name, ".state_dict()")
     if not isinstance(content, Mapping):
         raise InputError(path, "holds neither tensors nor a mapping of them", "pass a state dict")
-    tensors = dict(_flatten(content))
+    leaves = dict(_flatten(content))
+    tensors = {name: leaf.detach() for name, leaf in leaves.items() if isinstance(leaf, Tensor)}
     if not tensors:
+        for key, value in content.items():
+            is_object = isinstance(value, Stub) and not value and value.name not in TOLD
+            if is_object and str(key).isidentifier():
+                raise _is_module(path, value.name, f"[{key!r}].state_dict()", f" under {key!r}")
         raise InputError(path, "holds no tensor", "pass the file of the weights")
     found = {name.split(".")[0] for name in tensors}
     names = [key if isinstance(key, str) else reprlib.repr(key) for key in content]
     others = [name for name in names if name.split(".")[0] not in found]
     arguments = content.get("hyper_parameters")
-    return Checkpoint(path, tensors, others, arguments if isinstance(arguments, Mapping) else {})
+    opaque = {name: leaf for name, leaf in leaves.items() if isinstance(leaf, str)}
+    return Checkpoint(
+        path, tensors, others, arguments if isinstance(arguments, Mapping) else {}, opaque
+    )
+
+
+def _is_module(path: Path, name: str, of: str, where: str = "") -> InputError:
+    return InputError(
+        path,
+        f"holds an object of the class {name}{where} in place of tensors, which only its own code "
+        "can load, and loading it could run code",
+        f"if you trust its origin, save its state dict alone where that code is: "
+        f"`{python(RUN_THERE % of, path)}`",
+    )
 
 
 def _load(path: Path) -> Any:
-    if not path.is_file():
+    if not path.exists():
         raise InputError(path, "file not found", "check the path")
-    _require_intact(path)
-    admitted = [(_Nothing, name) for name in BOOKKEEPING]
+    require_weights(path)
     try:
-        with torch.serialization.safe_globals(admitted), bounded(path, AGAIN):
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with bounded(path, AGAIN):
+            return _safetensors(path) if is_safetensors(path) else load(path)
     except InputError:
         raise
-    except Exception as fault:  # the bytes are anybody's, and so is what they make torch raise
-        raise InputError(path, *_explained(str(fault))) from None
-
-
-def _require_intact(path: Path) -> None:
-    """A ZIP file has a checksum of every tensor, at which torch does not look."""
-    if not zipfile.is_zipfile(path):
-        return
-    try:
-        with zipfile.ZipFile(path) as archive, bounded(path, AGAIN):
-            wrong = archive.testzip()
-    except InputError:
-        raise
-    except Exception as fault:  # a damaged archive fails in a dozen ways, none of them ours
-        raise InputError(path, f"not a whole file of torch.save ({fault})", AGAIN) from None
-    if wrong:
-        raise InputError(path, "damaged: its checksum is another", AGAIN, wrong)
-
-
-def _explained(fault: str) -> tuple[str, str]:
-    """Problem and remedy."""
-    _, found, name = fault.partition("GLOBAL ")
-    if found:
-        return (
-            f"holds {name.split()[0]!r}, which could run code",
-            "if you trust its origin, load it there and save its state dict alone "
-            "(torch.save(model.state_dict(), FILE))",
+    except DamagedError as fault:
+        raise InputError(path, "damaged: its checksum is another", AGAIN, str(fault)) from None
+    except ForbiddenError as fault:
+        remedy = (
+            "if you trust its origin, load it there and save its state dict alone, such as "
+            f"`{python(RUN_THERE % STATE_DICT, path)}`"
         )
-    first = fault.strip().splitlines()[0] if fault.strip() else "no reason given"
-    reason = "" if "weights_only" in first else f" ({first})"  # torch's advice is to run the file
-    return f"not a whole file of torch.save{reason}", AGAIN
+        raise InputError(path, f"holds {fault.name!r}, which could run code", remedy) from None
+    except Exception as fault:  # the bytes are anybody's, and so is what they make readers raise
+        lines = str(fault).strip().splitlines()
+        reason = f" ({lines[0]})" if lines and isinstance(fault, pickle.UnpicklingError) else ""
+        kind = "safetensors file" if is_safetensors(path) else "file of torch.save"
+        raise InputError(path, f"not a whole {kind}{reason}", AGAIN) from None
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
 
 
 def _flatten(node: Mapping[Any, Any], prefix: str = "", depth: int = 1) -> Iterator:
-    """(dotted name, tensor) of all plain tensors under text keys."""
+    """(dotted name, tensor or what it is instead) of all under text keys."""
     for key, value in node.items():
         if not isinstance(key, str):
             continue
-        if isinstance(value, Tensor) and _is_plain(value):
-            yield prefix + key, value.detach()
-        elif isinstance(value, Mapping) and depth < DEEPEST:
-            yield from _flatten(value, f"{prefix}{key}.", depth + 1)
+        if isinstance(value, Stub) and not value:
+            yield prefix + key, TOLD.get(value.name, f"an object of the class {value.name}")
+        elif isinstance(value, Mapping):
+            if depth < DEEPEST:
+                yield from _flatten(value, f"{prefix}{key}.", depth + 1)
+        elif isinstance(value, Tensor) and _is_plain(value):
+            yield prefix + key, value
+        elif isinstance(value, Tensor):
+            yield prefix + key, "a tensor larger than its numbers in the file"
+        else:
+            yield prefix + key, f"a {type(value).__name__}"
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Dense, and no larger than what the file has of it: a few bytes may claim to be terabytes."""
-    if tensor.layout != torch.strided or tensor.is_quantized:
-        return False
+    """No larger than what the file has of it: a few bytes may claim to be terabytes."""
     return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()

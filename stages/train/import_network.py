@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from functools import cache
 from itertools import product
 from types import ModuleType
@@ -14,6 +15,12 @@ from torch import Tensor, nn
 from stages.core.errors import InputError
 from stages.networks._staged import CHANNELS
 from stages.train.import_files import Checkpoint
+from stages.train.import_strangers import (
+    absent,
+    is_average,
+    require_no_adapters,
+    require_no_strangers,
+)
 from stages.train.import_systems import LAYOUTS, Layout, System
 
 COUNTER = "num_batches_tracked"
@@ -32,6 +39,7 @@ class Found(NamedTuple):
         params: its settings.
         used: names of the checkpoint's tensors that are in it.
         again: names of those that hold the same network a second time.
+        averages: names of those that are a moving average of its weights.
         report: a line a tensor.
     """
 
@@ -40,17 +48,26 @@ class Found(NamedTuple):
     params: Any
     used: set[str]
     again: set[str]
+    averages: set[str]
     report: list[str]
 
 
 def find_network(file: Checkpoint, system: System) -> Found:
-    """The network of `system` in `file`. Raise InputError if there is none, or not all of it."""
+    """The network of `system` in `file`.
+
+    Raise InputError if there is none, not all of it, or more of it than has a place here.
+    """
+    require_no_adapters(file)
     for name in system.families:
         layout = LAYOUTS[name]
         prefixes = prefixes_of(file, layout.anchor)
         if prefixes:
             family = importlib.import_module(f"stages.networks.{name}")
             return _loaded(file, prefixes, family, system.settings, layout)
+    for name in system.families:
+        for prefix in prefixes_of(file, LAYOUTS[name].anchor, is_whole=False):
+            if (fault := absent(file, prefix + LAYOUTS[name].anchor)) is not None:
+                raise fault
     looked_for = " or ".join(LAYOUTS[name].anchor for name in system.families)
     raise InputError(
         file.path,
@@ -59,13 +76,18 @@ def find_network(file: Checkpoint, system: System) -> Found:
     )
 
 
-def prefixes_of(file: Checkpoint, anchor: str) -> list[str]:
-    """What stands before tensors called `anchor`: `state_dict.module.features.` and the like."""
-    return [
-        name.removesuffix(anchor)
-        for name in file.tensors
-        if name == anchor or name.endswith(f".{anchor}")
-    ]
+def prefixes_of(file: Checkpoint, anchor: str, is_whole: bool = True) -> list[str]:
+    """What stands before tensors called `anchor`: `state_dict.module.features.` and the like.
+
+    With `is_whole` off, before whatever lies in the place of that tensor.
+    """
+    if is_whole:
+        pattern = re.compile(rf"(.*\.)?{re.escape(anchor)}")
+    else:
+        module = anchor.removesuffix("weight")
+        pattern = re.compile(rf"(.*\.)?{re.escape(module)}.*")
+    found = (pattern.fullmatch(name) for name in (*file.tensors, *file.opaque))
+    return list(dict.fromkeys(match[1] or "" for match in found if match))
 
 
 def _loaded(
@@ -75,6 +97,8 @@ def _loaded(
     settings: dict[str, Any],
     layout: Layout,
 ) -> Found:
+    averaged = tuple(prefix for prefix in prefixes if is_average(prefix))
+    prefixes = [prefix for prefix in prefixes if prefix not in averaged] or prefixes[:1]
     prefix = prefixes[0]
     width = _rows(file, prefix + layout.anchor, LARGEST_WIDTH * CHANNELS[-1]) / CHANNELS[-1]
     embedding = _rows(file, prefix + layout.projection, LARGEST_EMBEDDING, FEWEST)
@@ -82,16 +106,23 @@ def _loaded(
     params = family.Params(width=width, embedding=embedding, **settings, **told)
     network = family.build(params)
     names = network.published_names()
+    for place in prefixes:
+        beside = tuple(p for p in (*prefixes, *averaged) if p != place and p.startswith(place))
+        require_no_strangers(
+            file, place, set(names.values()), family.__name__.rpartition(".")[2], embedding, beside
+        )
     again = _again(file, prefixes, set(names.values()))
     report = fill(network, file, {ours: prefix + theirs for ours, theirs in names.items()})
     used = {prefix + name for name in names.values()} & file.tensors.keys()
-    return Found(network, family, params, used, again, report)
+    averages = {name for name in file.tensors if is_average(name)} - used
+    return Found(network, family, params, used, again, averages, report)
 
 
 def _rows(file: Checkpoint, name: str, most: int, fewest: int = 1) -> int:
     tensor = file.tensors.get(name)
     if tensor is None:
-        raise InputError(file.path, "is absent", "pass the whole network's weights", name)
+        remedy = "pass the whole network's weights"
+        raise absent(file, name) or InputError(file.path, "is absent", remedy, name)
     if not tensor.ndim or not fewest <= len(tensor) <= most:
         problem = f"has shape {list(tensor.shape)}, which no network has"
         raise InputError(file.path, problem, _remedy(name), name)
@@ -147,11 +178,12 @@ def _taken(file: Checkpoint, name: str, empty: Tensor) -> tuple[Tensor, str]:
     if tensor is None and name.endswith(COUNTER):
         return torch.zeros((), dtype=empty.dtype), f"0 ({name} is absent, and counts nothing)"
     if tensor is None:
-        raise InputError(file.path, "is absent", _remedy(name), name)
+        raise absent(file, name) or InputError(file.path, "is absent", _remedy(name), name)
     if tensor.shape != empty.shape:
         problem = f"has shape {list(tensor.shape)}, not {list(empty.shape)}"
         raise InputError(file.path, problem, _remedy(name), name)
-    if empty.is_floating_point() and not (tensor.is_floating_point() and tensor.isfinite().all()):
+    is_number = tensor.is_floating_point() and tensor.float().isfinite().all()
+    if empty.is_floating_point() and not is_number:
         raise InputError(file.path, "holds NaN, infinity or integers", "download it again", name)
     converted = f", {tensor.dtype} -> {empty.dtype}" if tensor.dtype != empty.dtype else ""
     return tensor.to(empty.dtype), f"{name} {list(tensor.shape)}{converted}"

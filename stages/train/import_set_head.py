@@ -10,6 +10,7 @@ from stages.core.errors import InputError
 from stages.heads import coreset
 from stages.train.import_files import Checkpoint
 from stages.train.import_network import fill, prefixes_of
+from stages.train.import_strangers import require_no_strangers
 
 HEAD = "coreset"
 ANCHOR = "decoder_layer1.self_attn1.in_proj_weight"
@@ -51,11 +52,13 @@ def find_set_head(file: Checkpoint, embedding: int) -> SetHead:
     build = {"shape": None, "embedding": embedding}
     head = coreset.build(settings, **build)
     names = {name: prefix + name for name in head.state_dict()}
-    report = [f"{HEAD}: {line}" for line in fill(head, file, names)]
-    source = "hyper_parameters" if said == points else "the paper; the file does not say"
-    report.append(f"{HEAD}: points <- {points} ({source})")
     dead = {
         name for name in file.tensors if name.startswith(tuple(prefix + d for d in coreset.DEAD))
     }
+    known = set(head.state_dict()) | {name.removeprefix(prefix) for name in dead}
+    require_no_strangers(file, prefix, known, HEAD)
+    report = [f"{HEAD}: {line}" for line in fill(head, file, names)]
+    source = "hyper_parameters" if said == points else "the paper; the file does not say"
+    report.append(f"{HEAD}: points <- {points} ({source})")
     header = {"head": HEAD, "settings": settings.model_dump(), "build": build}
     return SetHead(head, header, set(names.values()), dead, report)
