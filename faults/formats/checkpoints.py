@@ -9,6 +9,7 @@ import pickle
 import shutil
 import struct
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -65,9 +66,9 @@ def read(name: str) -> str:
     return digest_of({name: tensor.numpy() for name, tensor in tensors.items()})
 
 
-def saved(file: Path, content: Any) -> bytes:
+def saved(file: Path, content: Any, **how: Any) -> bytes:
     buffer = io.BytesIO()
-    torch.save(content, buffer, _use_new_zipfile_serialization=file.suffix == ".pt")
+    torch.save(content, buffer, _use_new_zipfile_serialization=file.suffix == ".pt", **how)
     return buffer.getvalue()
 
 
@@ -95,6 +96,11 @@ def cases(file: Path, draw: Random) -> Iterator[Case]:
         yield Case(COUNTS, name, with_aim(value))
     less = {name: tensor for name, tensor in whole.items() if name != AIM}
     yield Case(COUNTS, "a tensor less", becomes(make_bytes(less)))
+    for name in (f"{AIM}_mask", "linear.lora_A", "conv1.se.fc1.weight", "conv_5.model.9.bias"):
+        yield Case(COUNTS, f"one more, {name}", becomes(make_bytes(whole | {name: aim})))
+    for protocol in (3, 4, 5):
+        content = becomes(make_bytes(whole, pickle_protocol=protocol))
+        yield Case(COUNTS, f"pickle protocol {protocol}", content, harmless=True)
     yield Case(COUNTS, "nothing", becomes(make_bytes({})))
     yield Case(COUNTS, "a list", becomes(make_bytes(list(whole.values()))))
     for name, value in {
@@ -109,6 +115,9 @@ def cases(file: Path, draw: Random) -> Iterator[Case]:
     for runs in hostile():
         yield Case(PICKLES, "hostile beside the weights", becomes(make_bytes(whole | {"x": runs})))
         yield Case(PICKLES, "hostile for a tensor", with_aim(runs))
+    for calls in (Calls(torch.load, "x.pth"), Calls(torch.hub.load_state_dict_from_url, "x")):
+        content = becomes(make_bytes(whole | {"x": calls}))
+        yield Case(PICKLES, f"{calls.call[0].__name__} beside", content, harmless=True)
     for name, runs in {
         "bytearray of 4 GiB": Calls(bytearray, 1 << 32),
         "bytearray of 2**62": Calls(bytearray, 1 << 62),
@@ -118,6 +127,11 @@ def cases(file: Path, draw: Random) -> Iterator[Case]:
     for _ in range(400):
         nested = {"a": nested}
     yield Case(BOMBS, "mappings 400 deep", becomes(make_bytes(nested)))
+    key: Any = ()
+    for _ in range(60):
+        key = (key, key)
+    keyed = becomes(make_bytes(whole | {"x": Calls(OrderedDict, [[key, 1]])}))
+    yield Case(BOMBS, "a key that takes years to hash", keyed, harmless=True)
     yield from (zip_cases if file.suffix == ".pt" else legacy_cases)(whole, make_bytes)
 
 

@@ -163,7 +163,10 @@ def absent(file: Checkpoint, name: str) -> InputError | None:
     module = name.removesuffix("weight")
     near = [other for other in (*file.tensors, *file.opaque) if other.startswith(module)]
     hint = _known([other.removeprefix(module) for other in near])
-    return _refused(file, near, hint) if hint else None
+    if hint is None:
+        return None
+    found = [other for other in near if hint.pattern.search(other.removeprefix(module))]
+    return _refused(file, found, hint)
 
 
 def _is_quantised(file: Checkpoint, name: str) -> bool:
