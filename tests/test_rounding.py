@@ -13,7 +13,6 @@ from stages.losses import arcface, cosface, magface
 from tests.losses.batches import results
 from tests.rounding import SIGMAS, Rounding, U, as_array, bounds, hold, within
 
-DIMENSIONS = 2
 MARGIN = 0.5
 
 
@@ -130,7 +129,8 @@ def test_a_wrong_formula_is_outside(what: str) -> None:
     library, method, new = WRONG[what]
     x, centres, target = batch()
     x[1] = -2 * centres[1] + 0.1 * x[1]  # past pi - m
-    x[2], x[3] = 5 * (centres[2] + x[2]), 50 * x[3]  # norms within and above MagFace's bounds
+    # Norms within and above MagFace's bounds.
+    x[2], x[3] = 8 * (0.4 * centres[2] + x[2]), 50 * x[3]
     right = partial(results, library.build(library.Params()), x, centres, target)
     single = {name: as_array(value) for name, value in right(torch.float32).items()}
     hold(right, single)
