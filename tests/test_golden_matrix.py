@@ -36,10 +36,11 @@ def collected(folder, settings: dict[str, str]) -> str:
 @pytest.mark.parametrize(
     ("capability", "mkl", "threads"), [(NATIVE, NATIVE, 2), ("default", "COMPATIBLE", 1)]
 )
-def test_a_run_has_the_caps_and_threads_that_it_names(tmp_path, capability, mkl, threads) -> None:
+def test_a_run_has_the_caps_and_threads_that_it_names(capability, mkl, threads) -> None:
     settings = golden_matrix.environment(capability, mkl, threads)
-    found = golden_matrix.outcome(collected(tmp_path, settings), 0, settings)
-    assert found == golden_matrix.Outcome(1, 0, [])
+    found = golden_matrix.run(settings, ["tests/extract/test_golden_hflip_quantisation.py"])
+    assert found.passed >= 1
+    assert found[1:] == (0, [])
 
 
 def test_another_cap_than_was_asked_for_is_reported(tmp_path) -> None:
@@ -55,6 +56,7 @@ def test_another_cap_than_was_asked_for_is_reported(tmp_path) -> None:
         ("270 passed, 3000 deselected in 9.0s", 0, (270, 0)),
         ("2 failed, 268 passed, 1 error in 90.10s (0:01:30)", 1, (268, 3)),
         ("3138 deselected in 9.0s", 5, (0, 0)),
+        ("", 0, (0, 0)),
     ],
 )
 def test_counts_are_those_of_pytest(last: str, status: int, counts: tuple[int, int]) -> None:
@@ -63,7 +65,7 @@ def test_counts_are_those_of_pytest(last: str, status: int, counts: tuple[int, i
     found = golden_matrix.outcome(f"{said}\nFAILED a::b\n{last}\n", status, settings)
     assert (found.passed, found.failed) == counts
     assert "FAILED a::b" in found.wrong
-    assert (len(found.wrong) > 1) == (status == 5)
+    assert (len(found.wrong) > 1) == (counts == (0, 0))
 
 
 def test_the_matrix_is_eighteen_runs(monkeypatch, capsys) -> None:
