@@ -221,6 +221,8 @@ def rows(known: pd.DataFrame) -> str:
     head = ["people x images", "effects", "benchmarks"]
     head += [f"{metric} {auc:g}" for auc in TRUTHS for metric in ("AUC", "EER at")]
     lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
+    together = known.groupby(KEYS[1:], as_index=False)[[*COUNTS, *HELD]].sum()
+    known = pd.concat([known, together.assign(effects="all of them")])
     for (people, images, effects), own in known.groupby(KEYS[1:3] + KEYS[:1], sort=False):
         own = own.set_index("auc")
         cells = [
