@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from stages.core.errors import InputError
 
+SHORTEST = 4  # bytes that tell what a file is
 HEAD = 4096  # bytes of a file that are looked at
 ZIP = b"PK\x03\x04"  # and at the start: a tar archive of a ZIP ends as one
 STREAM = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the pickled magic number of torch.save before 1.6
@@ -123,13 +124,15 @@ def _is_text(head: bytes) -> bool:
 
 
 def _binary(path: Path, head: bytes) -> Kind | None:
+    if len(head) < SHORTEST:
+        return None
     if _is_tar(head):
         file = shlex.quote(str(path))
         return Kind("is a tar archive", f"`tar xf {file}`, and pass the weights in it")
     if head[4:8] == b"TFL3":
         return Kind("is a network of TensorFlow Lite; no import of it exists", PYTORCH)
     is_onnx = head[0] == 8 and head[1:2] < bytes([NEWEST_IR]) and head[2:3] in ONNX_FIELDS
-    if (is_onnx and len(head) > 2) or path.suffix == ".onnx":
+    if is_onnx or path.suffix == ".onnx":
         return Kind("is an ONNX network; no import of it exists", PYTORCH)
     if head[:1] == b"\x80" and head[1:2] in b"\2\3\4\5" and STREAM not in head[:64]:
         return Kind(

@@ -67,6 +67,8 @@ TORCH = bytes_of(STATE)
     ("content", "problem"),
     [
         (b"", "is empty.*download"),
+        (b"\x80", "not a whole file of torch.save"),
+        (b"\x08", "not a whole file of torch.save"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git lfs pull"),
         (b"<!DOCTYPE html><title>Google Drive - Virus scan</title>", "page of Google Drive.*conf"),
         (b"\n <HTML><body>Please log in</body>", "is a web page.*browser"),
