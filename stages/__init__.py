@@ -5,8 +5,8 @@ Two settings of libraries that read them when they are loaded; who sets them oth
 OpenMP's threads wait asleep rather than spinning: on a machine that others use too, spinning makes
 a training step several times slower, and on one of its own it gains next to nothing.
 
-NumPy's matrix products (OpenBLAS) keep to AVX2, so that scores, and with them curves and intervals,
-have the same bytes on every x86 processor that has it. PyTorch's are a parameter: `instructions`.
+NumPy's matrix products (OpenBLAS) keep to one kernel, that of Haswell, so that AVX-512 does not
+change scores, curves and intervals. PyTorch's instructions are a parameter: `instructions`.
 """
 
 import os

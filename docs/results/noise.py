@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -60,7 +61,7 @@ def main(table: bool, processor: str | None) -> None:
             with atomic_file(FILE) as scratch:
                 known.to_csv(scratch, index=False, lineterminator="\n")
     with atomic_file(DOCUMENT) as scratch:
-        scratch.write_text(filled(DOCUMENT.read_text(), NAME, rows(read())))
+        scratch.write_text(filled(DOCUMENT.read_text(), NAME, document(read())))
 
 
 def read() -> pd.DataFrame:
@@ -91,6 +92,30 @@ def trained(seed: int, processes: int, precision: str, instructions: str) -> dic
     return values[BENCHMARK][ROW]
 
 
+def document(measured: pd.DataFrame) -> str:
+    """The generated part of docs/distributed.md: both tables."""
+    between = "How far two trainings are apart, root mean square over pairs of them, in points:"
+    return "\n\n".join([rows(measured), between, sizes(measured)])
+
+
+def sizes(measured: pd.DataFrame) -> str:
+    """Size of the difference that each change makes beside the one that another seed makes: over
+    all pairs of seeds of the first way, and over pairs of equal seeds of the first and each other.
+    """
+    values = {way: own.set_index("seed")[list(METRICS)] for way, own in measured.groupby("way")}
+    first = next(iter(WAYS))
+    ours = 100 * values.pop(first)
+    pairs = [ours.loc[a] - ours.loc[b] for a, b in combinations(ours.index, 2)]
+    lines = [["what differs", *(f"{name}, points" for name in METRICS.values())]]
+    changes = {"the seed": pd.DataFrame(pairs)}
+    for way in dict.fromkeys(way for way in measured["way"] if way in values):
+        changes[way] = (100 * values[way] - ours).dropna()
+    for name, change in changes.items():
+        size = (change**2).mean() ** 0.5
+        lines.append([f"{name} ({len(change)} pairs)", *(f"{size[m]:.1f}" for m in METRICS)])
+    return _markdown(lines)
+
+
 def rows(measured: pd.DataFrame) -> str:
     """Mean and standard deviation over the seeds, and the mean paired difference to the first way
     with its 95 % interval (Student's t)."""
@@ -108,6 +133,10 @@ def rows(measured: pd.DataFrame) -> str:
         low, mean, high = change.mean() - half, change.mean(), change.mean() + half
         cells = [f"{mean[m]:+.1f} [{low[m]:+.1f}, {high[m]:+.1f}]" for m in METRICS]
         lines.append(["minus one process, fp32", *cells])
+    return _markdown(lines)
+
+
+def _markdown(lines: list[list[str]]) -> str:
     rule = ["---", *["---:"] * len(METRICS)]
     return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
 

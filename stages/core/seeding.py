@@ -33,9 +33,10 @@ def prepare(seed: int, threads: int, device: str, instructions: str) -> torch.de
 
     Args:
         device: `auto`, `cpu` or `cuda`.
-        instructions: `avx2` holds an x86 processor to AVX2, so that each of them that has it gives
-            the same bytes, but keeps what the environment sets (`hold_to_avx2`); `native` takes
-            the widest vectors it has.
+        instructions: `avx2` caps an x86 processor at AVX2, but keeps what the environment sets
+            (`hold_to_avx2`); `native` takes the widest vectors it has. Either gives the same bytes
+            on the same model of processor. Under `avx2`, AMD's with AVX-512 and without it gave the
+            same bytes too. Intel's round otherwise (docs/distributed.md, "Another processor").
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch

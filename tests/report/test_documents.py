@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import binom
 
@@ -59,8 +60,23 @@ def test_both_template_sets_have_the_same_images_and_other_media(folder: Path) -
 
 
 def test_the_table_of_processes_is_that_of_its_file() -> None:
-    text = noise.DOCUMENT.read_text()
-    assert filled(text, noise.NAME, noise.rows(noise.read())) == text, f"run python -m {noise.NAME}"
+    text, tables = noise.DOCUMENT.read_text(), noise.document(noise.read())
+    assert filled(text, noise.NAME, tables) == text, f"run python -m {noise.NAME}"
+
+
+def test_the_size_of_a_difference_is_its_root_mean_square_over_pairs_of_trainings() -> None:
+    first, metrics = next(iter(noise.WAYS)), list(noise.METRICS)
+    values = {first: [0.5, 0.51, 0.53], f"{first}, another": [0.52, 0.5, 0.53]}
+    measured = pd.DataFrame(
+        [{"way": way, "seed": seed, **dict.fromkeys(metrics, value)}
+         for way, own in values.items() for seed, value in enumerate(own)]
+    )  # fmt: skip
+    lines = noise.sizes(measured).splitlines()
+    seeds, other = ((1 + 4 + 9) / 3) ** 0.5, ((4 + 1 + 0) / 3) ** 0.5
+    assert lines[2:] == [
+        f"| the seed (3 pairs) {f'| {seeds:.1f} ' * 3}|",
+        f"| {first}, another (3 pairs) {f'| {other:.1f} ' * 3}|",
+    ]
 
 
 def test_the_table_of_coverage_is_that_of_its_file() -> None:
