@@ -92,8 +92,22 @@ def _found(listing: Path, lines: list[Line], names: Sequence[str]) -> dict[Line,
             alike = [n for n in dict.fromkeys(near) if _ends_alike(_parts, n, path)]
             if alike:
                 found[line] = path, _nearest(listing, line, path, alike)
+                _refuse_second(listing, line, path, images)
                 break
     return found
+
+
+def _refuse_second(
+    listing: Path, line: Line, path: str, images: dict[tuple[str, ...], list[str]]
+) -> None:
+    """Raise InputError if the line names an image with another file name than `path` as well."""
+    for other in line.readings:
+        *folders, stem = _parts(other)
+        if SUFFIX.search(other) and stem != _parts(path)[-1]:
+            near = [*images.get((*folders[-1:], stem), ()), *images.get((stem,), ())]
+            if any(_ends_alike(_parts, name, other) for name in near):
+                problem = f"{line.text!r} names several images, {path!r} and {other!r}"
+                raise InputError(listing, problem, "write one name a line", f"line {line.number}")
 
 
 def _by_end(names: Sequence[str], wanted: set[tuple[str, ...]]) -> dict[tuple[str, ...], list[str]]:
@@ -200,9 +214,19 @@ def _readings(line: str) -> Iterator[str]:
     if "," in line:
         with suppress(csv.Error):  # a column of more than 128 KiB
             yield from _columns(next(csv.reader([line], skipinitialspace=True), []))
+    for text in (line.partition(" #")[0].rstrip(), line):
+        if SUFFIX.search(path := _amid_numbers(text)):
+            yield _unquoted(path)
     words = line.split()
     if len([word for word in words if not NUMBER.fullmatch(word)]) == 1:  # the rest are numbers
         yield from _columns(words)
+
+
+def _amid_numbers(line: str) -> str:
+    """The line without the numbers before and after a name that may have blanks: rank, score."""
+    words = [word for word in re.finditer(r"\S+", line)]
+    names = [word for word in words if not NUMBER.fullmatch(word[0])]
+    return line[names[0].start() : names[-1].end()] if names else ""
 
 
 def _columns(columns: list[str]) -> Iterator[str]:

@@ -137,5 +137,7 @@ def _noise(listing: Path, paths: list[str]) -> set[str]:
 def _text(listing: Path, origin: str) -> str:
     try:
         return listing.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as fault:
+    except UnicodeDecodeError as fault:
+        raise InputError(listing, f"the list is not UTF-8 ({fault})", "save it as UTF-8") from None
+    except OSError as fault:
         raise InputError(listing, f"cannot read the list ({fault})", origin) from None

@@ -33,6 +33,9 @@ def found(text: str, names: list[str]) -> list[str]:
         "  Adam_Brody_2.png  ", "Adam_Brody_2.png\r", "1\tAdam_Brody_2.png", "Adam_Brody_2.png\t1",
         "1,Adam_Brody_2.png", "Adam_Brody_2.png,not him", '7,"Adam Brody_2.jpg"',
         "Adam Brody\tAdam Brody_2.jpg", "Adam_Brody_2.png 0 17 0", "3 Adam_Brody_2.png",
+        "Adam Brody_2.jpg 0.93", "12 Adam Brody/Adam Brody_2.jpg 0.5 -1",
+        "Adam_Brody_2.png # blurred", "Adam Brody_2.jpg # not him, 7",
+        "Adam Brody_2.jpg,Adam_Brody_2.png",
     ],
 )  # fmt: skip
 def test_every_spelling_of_one_image(line: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,3 +186,14 @@ def test_random_sets_in_random_spellings() -> None:
         lines = [spelled(name, draw) for name in noise + absent]
         draw.shuffle(lines)
         assert found("\n".join(lines), names) == sorted(noise)
+
+
+@pytest.mark.parametrize(
+    "line", ["Adam_Brody_1.png, Adam_Brody_2.png", "1\tAdam_Brody_1.png\tRobert_Di_Niro_2.png"]
+)
+def test_a_line_of_several_names_is_refused(line: str) -> None:
+    """One of them would be left out, and `found 1 of 1` said."""
+    with pytest.raises(
+        InputError, match=r"line 1: .* names several images, 'Adam_Brody_1.png' and"
+    ):
+        found(f"{line}\n", KIT)

@@ -128,7 +128,7 @@ def test_without_the_lists_of_noise_they_and_the_option_are_named(
 @pytest.mark.parametrize(
     ("content", "problem"),
     [("", "names no image"), ("{", "not JSON"), ('{"path": [1]}', "no list `path`"),
-     ("../x.jpg\n", "leads out of"), (b"\xff\xfe", "cannot read")],
+     ("../x.jpg\n", "leads out of"), (b"\xff\xfe", "not UTF-8")],
 )  # fmt: skip
 def test_lists_that_are_none(tmp_path: Path, content: str | bytes, problem: str) -> None:
     write(release(tmp_path) / "facescrub_lst", content)
