@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from stages.core.errors import InputError
-from stages.datasets._views import REMEDY
 
+REMEDY = (
+    "write a line `path v1 ... vd` an image, without a header, comments or other columns; blanks "
+    "in a path may be written as underscores; or save names and vectors as .npz (docs/features.md)"
+)
 WIDEST = 1 << 16  # numbers a line: a reader of columns takes kilobytes for each
 MARK = b"\xef\xbb\xbf"  # UTF-8's byte order mark, which editors of Windows put first
 
@@ -53,7 +56,8 @@ def _width(path: Path) -> int:
     width = len(words) - 1
     if not 1 <= width <= WIDEST:
         problem = f"{max(width, 0)} numbers after the path, not 1 to {WIDEST}"
-        problem += "; blanks or tabs separate them, not commas" if b"," in line else ""
+        is_apart = b"," in line or b";" in line
+        problem += "; blanks or tabs separate them, not commas or semicolons" if is_apart else ""
         raise InputError(path, problem, REMEDY, "line 1")
     _require_numbers(path, 1, words[1:])
     return width

@@ -25,6 +25,8 @@ FEWEST_ROWS = 10
 NARROWEST = 64  # numbers a row: chance makes short halves alike
 ALIKE = 0.5  # mean cosine of the halves of a row, at least
 NEARER = 0.3  # by which it exceeds that of halves of different rows
+LEAST_SQUARE = 1e-30  # of a row's length that is not 0: below it float32 loses digits
+MOSTLY = 0.5  # of the other numbers are not whole where a column of whole ones is a label
 SAMPLE = 1000  # rows looked at
 
 
@@ -46,6 +48,7 @@ def views(path: Path, name: str, values: Any, dimensions: int | None) -> list[np
         split = [array]
     for view in split:
         _require_rows(path, name, view)
+        _require_lengths(path, name, view)
         _require_width(path, name, view, dimensions, len(split) == 1)
     return split
 
@@ -85,6 +88,21 @@ def _require_rows(path: Path, name: str, array: np.ndarray) -> None:
         raise InputError(path, problem, REMEDY, name)
 
 
+def _require_lengths(path: Path, name: str, array: np.ndarray) -> None:
+    """Raise InputError if the square of a row's length does not fit into float32."""
+    with np.errstate(over="ignore", under="ignore"):
+        squares = np.einsum("ij,ij->i", array, array)
+    is_off = ~np.isfinite(squares) | ((squares < LEAST_SQUARE) & array.any(axis=1))
+    if is_off.any():
+        row = int(np.argmax(is_off))
+        length = np.linalg.norm(array[row].astype(np.float64))
+        problem = (
+            f"row {row} (from 0) has the length {length:.3g}, whose square float32 cannot hold"
+        )
+        remedy = "multiply all rows by one number that brings them near 1; cosines stay as they are"
+        raise InputError(path, problem, remedy, name)
+
+
 def _require_width(
     path: Path, name: str, array: np.ndarray, dimensions: int | None, single: bool
 ) -> None:
@@ -98,6 +116,15 @@ def _require_width(
         problem = f"has {width} numbers for each image, and `dimensions` is {dimensions}"
         remedy = two_views if width == 2 * dimensions else "correct `dimensions`, or the file"
         raise InputError(path, problem, remedy, name)
+    for place, column in (("first", array[:, 0]), ("last", array[:, -1])):
+        if _is_label(array, column):
+            some = ", ".join(f"{value:g}" for value in column[:3])
+            problem = (
+                f"the {place} number of every row is whole ({some}, ..) and the others are not: a "
+                "label or a row number, not a part of the embedding"
+            )
+            remedy = f"leave it out; or, if it is, say so: `dimensions: {width}` (--dimensions)"
+            raise InputError(path, problem, remedy, name)
     own, other = _alike(array) if single else (0.0, 0.0)
     if own >= ALIKE and own - other >= NEARER:
         problem = (
@@ -107,6 +134,14 @@ def _require_width(
         )
         remedy = f"{two_views}; or say that d is {width}: `dimensions: {width}` (--dimensions)"
         raise InputError(path, problem, remedy, name)
+
+
+def _is_label(array: np.ndarray, column: np.ndarray) -> bool:
+    """Whether `column` alone is of whole numbers, and not of zeros, as a dead dimension is."""
+    if len(array) < FEWEST_ROWS or not column.any() or np.any(column != np.rint(column)):
+        return False
+    inner = array[:, 1:-1]
+    return bool(np.mean(inner != np.rint(inner)) > MOSTLY) if inner.size else False
 
 
 def _saved(path: Path, name: str, views: str) -> str:

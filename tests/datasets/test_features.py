@@ -330,3 +330,52 @@ def test_an_archive_of_something_else_is_not_to_be_renamed(tmp_path) -> None:
     with pytest.raises(InputError, match="a ZIP archive of readme.txt, not an array") as caught:
         read_features(tmp_path / "a.npy")
     assert "name it" not in caught.value.remedy
+
+
+@pytest.mark.parametrize("scale", [1e25, 1e-30])
+def test_lengths_that_float32_cannot_square_are_refused(tmp_path, vectors, scale) -> None:
+    vectors[2] *= scale
+    np.save(tmp_path / "a.npy", vectors)
+    with pytest.raises(InputError, match=r"embedding: row 2 \(from 0\) has the length .*e[-+]"):
+        read_features(tmp_path / "a.npy")
+    vectors[2] = 0  # no face
+    np.save(tmp_path / "a.npy", vectors)
+    assert not read_features(tmp_path / "a.npy")["embedding"][2].any()
+
+
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_a_label_among_the_numbers_is_refused(tmp_path, place) -> None:
+    """`path label v1 ..` has one number more than the model, which moves every cosine."""
+    vectors = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+    labels = np.arange(20, dtype=np.float32)[:, None] // 4
+    wide = np.hstack([labels, vectors] if place == "first" else [vectors, labels])
+    np.save(tmp_path / "a.npy", wide)
+    write_list(tmp_path / "a.list", wide)
+    for name in ("a.npy", "a.list"):
+        with pytest.raises(InputError, match=f"the {place} number of every row is whole"):
+            read_features(tmp_path / name)
+        read = read_features(tmp_path / name, dimensions=9)["embedding"]
+        np.testing.assert_array_equal(read, wide)
+
+
+def test_whole_numbers_that_are_no_labels(tmp_path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+    dead = np.hstack([np.zeros((20, 1), np.float32), vectors])
+    for array in (dead, np.rint(10 * vectors), (10 * vectors).astype(np.int8)):
+        np.save(tmp_path / "a.npy", array)
+        np.testing.assert_array_equal(read_features(tmp_path / "a.npy")["embedding"], array)
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("path f1 f2", "f1"),
+        ("# my list", "my"),
+        ("0 a.jpg 1", "a.jpg"),
+        ("my data/a.jpg 1", "data"),
+    ],
+)
+def test_the_remedy_for_a_line_of_something_else(tmp_path, line, word) -> None:
+    (tmp_path / "a.list").write_text(f"{line}\nb.jpg 1 2\n")
+    with pytest.raises(InputError, match=f"line 1: .*{word}.* without a header, comments or other"):
+        read_features(tmp_path / "a.list")
