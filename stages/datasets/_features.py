@@ -25,6 +25,7 @@ from numpy.lib.format import MAGIC_PREFIX
 
 from stages.core.bounded import bounded
 from stages.core.errors import InputError
+from stages.datasets._columns import OBJECTS, column_kind, other_columns
 from stages.datasets._feature_list import read_list
 from stages.datasets._pickle import load_plain
 from stages.datasets._views import REMEDY, numbers, views
@@ -46,7 +47,8 @@ def read_features(path: Path, dimensions: int | None = None) -> dict[str, Any]:
 
     Returns:
         `embedding` float32 [n, d]; `mirrored` likewise, where the file has the mirror images';
-        `names`, a list of n strings, where it names the rows.
+        `names`, a list of n strings, where it names the rows; otherwise `others`, lists of n
+        strings by key that may be names, for whoever knows the set's.
 
     Raises:
         InputError: the file is missing, damaged or of another kind, arrays do not fit together, or
@@ -85,6 +87,8 @@ def read_features(path: Path, dimensions: int | None = None) -> dict[str, Any]:
     naming = next((name for name in NAMES if name in held), None)
     if naming is not None:
         arrays["names"] = _names(path, naming, held[naming], len(both[0]))
+    elif others := other_columns(path, held, len(both[0])):
+        arrays["others"] = others
     return arrays
 
 
@@ -108,7 +112,7 @@ def _names(path: Path, key: str, held: Any, count: int) -> list[str]:
 
 def _printable(name: str | bytes) -> str:
     encoded = name if isinstance(name, bytes) else name.encode(errors="backslashreplace")
-    return encoded.decode(errors="backslashreplace")
+    return encoded.decode(errors="backslashreplace").strip()  # lines of a file keep their ends
 
 
 def _by_name(held: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -158,7 +162,10 @@ def _npz(path: Path) -> dict[str, Any]:
         with bounded(path, REMEDY), np.load(path, allow_pickle=False) as archive:
             names = archive.files
             some = set(names) & wanted if {*VECTORS} & {*names} else set(names)
-            return {name: archive[name] if name in some else None for name in names}
+            kinds = {name: column_kind(archive, name) for name in names if name not in some}
+            some |= {name for name, kind in kinds.items() if kind not in ("", "O")}
+            unread = {name: OBJECTS if kind == "O" else None for name, kind in kinds.items()}
+            return {name: archive[name] if name in some else unread[name] for name in names}
     except InputError:
         raise
     except Exception as fault:  # a damaged archive fails in a dozen ways, none of them ours

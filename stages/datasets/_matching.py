@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Endings of images, and of files that hold the features of one image each.
-ENDINGS = {
+IMAGES = {
     "jpg", "jpeg", "jpe", "jfif", "png", "bmp", "gif", "webp", "tif", "tiff", "ppm", "pgm",
-    "npy", "npz", "mat", "bin", "txt", "feat", "pt",
 }  # fmt: skip
+# Endings of images, and of files that hold the features of one image each.
+ENDINGS = IMAGES | {"npy", "npz", "mat", "bin", "txt", "feat", "pt"}
 NUMBERED = re.compile(r"(?:image|record)[ _](\d+)")  # images of packs, which have no path
 DIGITS = re.compile(r"(\d+)")
 LONGEST_NUMBER = 18  # digits; longer ones number nothing and do not fit into 64 bits
@@ -81,7 +81,7 @@ def numbered_order(names: Sequence[str]) -> np.ndarray | None:
     """Rows in the order of the numbers in their names, int64; None where these number nothing.
 
     The names must differ in numbers alone, which must be consecutive: `0.jpg`, `1.jpg`, .. or two
-    for each pair, `0_1.jpg`, `0_2.jpg`, `1_1.jpg`, ..
+    for each pair, `0_1.jpg`, `0_2.jpg`, `1_1.jpg`, .., or `1/0.jpg`, `2/0.jpg`, `1/1.jpg`, ..
     """
     split = [DIGITS.split("/".join(_parts(name, with_ending=False))) for name in names]
     skeletons = {tuple(words[::2]) for words in split}
@@ -90,16 +90,22 @@ def numbered_order(names: Sequence[str]) -> np.ndarray | None:
     numbers = np.array([[int(word) for word in words[1::2]] for words in split], np.int64)
     numbers = numbers[:, [len(np.unique(column)) > 1 for column in numbers.T]]
     order = np.lexsort(numbers.T[::-1]) if numbers.shape[1] else np.arange(0)
-    ordered = numbers[order]
     count = len(names)
-    if numbers.shape[1] == 1 and np.all(np.diff(ordered[:, 0]) == 1):
+    if numbers.shape[1] == 1 and np.all(np.diff(numbers[order, 0]) == 1):
         return order
     if numbers.shape[1] == 2 and count % 2 == 0:
-        pair, side = ordered[:, 0].reshape(-1, 2), ordered[:, 1].reshape(-1, 2)
-        both = np.all(pair[:, 0] == pair[:, 1]) and np.all(np.diff(pair[:, 0]) == 1)
-        if both and np.all(side == side[0]) and side[0, 1] - side[0, 0] == 1:
-            return order
+        for pair, side in ((0, 1), (1, 0)):
+            order = np.lexsort((numbers[:, side], numbers[:, pair]))
+            if _are_pairs(numbers[order, pair], numbers[order, side]):
+                return order
     return None
+
+
+def _are_pairs(pair: np.ndarray, side: np.ndarray) -> bool:
+    """Whether consecutive pairs have two consecutive sides each, the same ones."""
+    pair, side = pair.reshape(-1, 2), side.reshape(-1, 2)
+    both = np.all(pair[:, 0] == pair[:, 1]) and np.all(np.diff(pair[:, 0]) == 1)
+    return bool(both and np.all(side == side[0]) and side[0, 1] - side[0, 0] == 1)
 
 
 def _split(name: str) -> list[str]:

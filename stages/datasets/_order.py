@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages.core.errors import InputError
-from stages.datasets._matching import NUMBERED, Match, match, match_numbers, numbered_order
+from stages.datasets._matching import IMAGES, NUMBERED, Match, match, match_numbers, numbered_order
 
 TRUST = "the order of the rows is taken on trust"
 REMEDY = "give one row an image, in the order of the data set's list"
@@ -57,6 +57,7 @@ def place(
     """
     wanted = np.arange(len(known)) if wanted is None else wanted
     arrays = {name: given[name] for name in ("embedding", "mirrored") if name in given}
+    given = given | _named(given, known)
     placing = _by_name if "names" in given else _by_count
     if len(set(given.get("names", []))) == 1 < len(given["names"]):
         problem = f"every row has the same name, {given['names'][0]!r}"
@@ -68,6 +69,26 @@ def place(
     for note in notes.values():
         print(f"{path}: {note}", file=sys.stderr)
     return Placed(arrays, notes)
+
+
+def _named(given: dict[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """`names`, if one of the `others` that the file holds names images of the set.
+
+    It does if most of its strings differ, as labels do not, and if one of them means an image or
+    most are file names of images; of a pack, if they number its images.
+    """
+    is_pack = all(NUMBERED.fullmatch(name) for name in known)
+    for names in given.get("others", {}).values():
+        if 2 * len(set(names)) <= len(names):
+            continue
+        if is_pack:
+            fits = match_numbers(names, known) is not None or numbered_order(names) is not None
+        else:
+            files = sum(name.lower().rpartition(".")[2] in IMAGES for name in names)
+            fits = 2 * files > len(names) or np.any(match(names, known).image >= 0)
+        if fits:
+            return {"names": [name.strip() for name in names]}
+    return {}
 
 
 def interleaved(pairs: dict[str, np.ndarray] | None) -> np.ndarray | None:
@@ -88,6 +109,10 @@ def _by_count(
     """Rows of the wanted images in the order of the set, or of the pack, or of `wanted` itself."""
     embedding = given["embedding"]
     count = len(embedding)
+    told = [f"`{key}` names none" if names else f"`{key}` holds Python objects, which are not read"
+            for key, names in given.get("others", {}).items()]  # fmt: skip
+    if told and "names" not in given:
+        reason = f"the file has no `names`, and {', '.join(told)}"
     order = f"{TRUST}: {reason}"
     if count == len(known):
         return wanted, order
@@ -111,12 +136,18 @@ def _by_name(
     names = given["names"]
     if not all(NUMBERED.fullmatch(name) for name in known):
         found = match(names, known)
-    elif (found := match_numbers(names, known)) is None:
+    elif (found := match_numbers(names, known)) is None or _of_places(names, found, pack):
         return _by_numbers(path, given, known, pack, wanted)
     rows = _one_to_one(path, given, known, wanted, found, repeated=pack is not None)
     moved = int(np.sum(np.diff(rows) < 0))
     how = "and were put in its order" if moved else "and are in its order"
     return rows, f"the rows name the images of the set by their {found.by} {how}"
+
+
+def _of_places(names: Sequence[str], found: Match, pack: np.ndarray | None) -> bool:
+    """Whether `image_17` is a place of the pack, one of them all, not a distinct image's first."""
+    every = pack is not None and len(names) == len(pack) and bool(np.any(found.image < 0))
+    return every and numbered_order(names) is not None
 
 
 def _by_numbers(

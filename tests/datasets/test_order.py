@@ -175,3 +175,25 @@ def test_places_of_a_pack() -> None:
     assert interleaved(None) is None
     pairs = {"first": np.array([0, 0, 1]), "second": np.array([1, 2, 2])}
     assert interleaved(pairs).tolist() == PLACES.tolist()
+
+
+@pytest.mark.parametrize("form", ["image_{}", "image_{:05d}.npy", "record_{}"])
+def test_every_place_of_a_pack_by_its_number(form: str) -> None:
+    """Not the first places alone, which are the names of distinct images."""
+    order = np.array([5, 0, 3, 1, 2, 4])
+    names = [form.format(k) for k in order]
+    arrays, notes = place(FILE, given(names, EMBEDDING[PLACES[order]]), PACK, PLACES)
+    np.testing.assert_array_equal(arrays["embedding"], EMBEDDING[:3])
+    assert "put in the order of the numbers" in notes["order"]
+    assert "WARNING" not in notes["order"]
+    with pytest.raises(InputError, match="not of the set: 2"):
+        place(FILE, given(names[:-1], EMBEDDING[PLACES[order[:-1]]]), PACK, PLACES)
+
+
+def test_sides_before_pairs() -> None:
+    """Folders of the two sides, each with a file a pair."""
+    order = np.array([5, 0, 3, 1, 2, 4])
+    names = [f"side{k % 2 + 1}/{k // 2}.jpg" for k in order]
+    arrays, notes = place(FILE, given(names, EMBEDDING[PLACES[order]]), PACK, PLACES)
+    np.testing.assert_array_equal(arrays["embedding"], EMBEDDING[:3])
+    assert "WARNING" not in notes["order"]
