@@ -53,6 +53,8 @@ def _width(path: Path) -> int:
     if line.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError(path, "it is UTF-16", "save it as UTF-8")
     words = line.split()
+    if not words:
+        raise InputError(path, "the file is empty", REMEDY)
     width = len(words) - 1
     if not 1 <= width <= WIDEST:
         problem = f"{max(width, 0)} numbers after the path, not 1 to {WIDEST}"

@@ -60,7 +60,8 @@ def read_features(path: Path, dimensions: int | None = None) -> dict[str, Any]:
     }  # fmt: skip
     ending = path.suffix.lower()
     if ending not in readers:
-        raise InputError(path, f"its name ends in none of {', '.join(readers)}", REMEDY)
+        remedy = f"save the array as {path.stem}.npy with numpy.save, or {REMEDY}"
+        raise InputError(path, f"its name ends in none of {', '.join(readers)}", remedy)
     if not path.is_file():
         raise InputError(path, "file not found", "give the path of a file that is there")
     held = _by_name(readers[ending](path))
@@ -118,9 +119,9 @@ def _printable(name: str | bytes) -> str:
 def _by_name(held: Mapping[str, Any]) -> Mapping[str, Any]:
     """`held`, or what it holds as one vector a name: these names, and the vectors as one array."""
     vectors = list(held.values())
-    if len(held) < 2 or not all(isinstance(v, np.ndarray) and v.ndim <= 2 for v in vectors):
+    if len(held) < 2 or not all(isinstance(vector, np.ndarray) for vector in vectors):
         return held
-    flat = [vector.reshape(-1) if 1 in vector.shape else vector for vector in vectors]
+    flat = [v.reshape(-1) if v.size == max(v.shape, default=0) else v for v in vectors]
     kinds = {(vector.ndim, vector.dtype.kind, vector.size) for vector in flat}
     if len(kinds) > 1 or flat[0].ndim != 1 or any(name in held for name in VECTORS):
         return held
@@ -132,6 +133,11 @@ def _brief(key: Any) -> str:
 
 
 def _npy(path: Path) -> dict[str, Any]:
+    with open(path, "rb") as file:
+        begin = file.read(len(MAGIC_PREFIX))
+    if begin and not begin.startswith((MAGIC_PREFIX, b"PK")):
+        problem = f"no array of numbers (it begins with {begin!r}, as no .npy does)"
+        raise InputError(path, problem, REMEDY)
     try:
         with bounded(path, REMEDY):
             array = np.load(path, allow_pickle=False)
@@ -185,9 +191,22 @@ def _pickle(path: Path) -> dict[str, Any]:
     if not isinstance(held, dict):
         raise InputError(path, f"holds a {type(held).__name__}, not a dict", REMEDY)
     return {
-        _printable(key) if isinstance(key, bytes | str) else key: value
+        _printable(key) if isinstance(key, bytes | str) else key: _as_array(value)
         for key, value in held.items()
     }
+
+
+def _as_array(value: Any) -> Any:
+    """Lists of numbers, of such lists or of arrays as one array; anything else as it is."""
+    if not isinstance(value, list | tuple) or not value:
+        return value
+    if not all(isinstance(item, int | float | list | tuple | np.ndarray) for item in value):
+        return value
+    try:
+        array = np.array(value)
+    except ValueError:  # of different lengths
+        return value
+    return array if array.dtype.kind in "fiu" else value
 
 
 def _require(path: Path, name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:

@@ -84,7 +84,7 @@ def evaluate(source: Source, root: Path, protocol: str, placed: Placed) -> dict[
     """
     views = [placed.arrays[name] for name in ("embedding", "mirrored") if name in placed.arrays]
     module, options, pooling = _protocol(protocol, len(views) == 2)
-    tables = Tables(root, source.tables, source.absent)
+    tables = Tables(root, source.tables, source.absent, source=root)
     index = _index(_labels(source))
     arrays = {
         "embedding": views[0],

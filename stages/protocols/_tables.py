@@ -23,11 +23,13 @@ class Tables:
         lists: those that the set has.
         absent: those that it might have and has not: the vendor's file that was not found, and how
             to come by it.
+        source: the vendor's file or folder that errors name, where the lists are not in `folder`.
     """
 
     folder: Path
     lists: dict[str, Table]
     absent: dict[str, tuple[str, str]] = field(default_factory=dict)
+    source: Path | None = None
 
     def __contains__(self, name: str) -> bool:
         return name in self.lists
@@ -40,7 +42,7 @@ class Tables:
             raise InputError(file, problem, f"{OTHER}, or {origin}")
         if name not in self.lists:
             problem = "this set has no such list, and the protocol needs it"
-            raise InputError(self.file(name), problem, OTHER)
+            raise self.error(name, problem, remedy=OTHER)
         return self.lists[name]
 
     def file(self, name: str) -> Path:
@@ -50,4 +52,6 @@ class Tables:
         self, name: str, problem: str, record: int | None = None, remedy: str = REMEDY
     ) -> InputError:
         """The error to raise about the list `name`."""
+        if self.source is not None:
+            return InputError(self.source, f"list `{name}`: {problem}", remedy, record)
         return InputError(self.file(name), problem, remedy, record)

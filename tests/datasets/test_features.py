@@ -379,3 +379,40 @@ def test_the_remedy_for_a_line_of_something_else(tmp_path, line, word) -> None:
     (tmp_path / "a.list").write_text(f"{line}\nb.jpg 1 2\n")
     with pytest.raises(InputError, match=f"line 1: .*{word}.* without a header, comments or other"):
         read_features(tmp_path / "a.list")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [np.ndarray.tolist, list, tuple, lambda v: [row.tolist() for row in v]],
+)
+def test_lists_of_numbers_in_a_pickle(tmp_path, vectors, form) -> None:
+    for held in ({"embedding": form(vectors)}, dict(zip("abcdef", form(vectors), strict=True))):
+        (tmp_path / "a.pkl").write_bytes(pickle.dumps(held))
+        read = read_features(tmp_path / "a.pkl")
+        np.testing.assert_array_equal(read["embedding"], vectors)
+        assert read.get("names", list("abcdef")) == list("abcdef")
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 1), (1, 5, 1, 1), (1, 1, 5)])
+def test_vectors_by_name_with_axes_of_length_one(tmp_path, vectors, shape) -> None:
+    named = {name: row.reshape(shape) for name, row in zip("abcdef", vectors, strict=True)}
+    np.savez(tmp_path / "a.npz", **named)
+    read = read_features(tmp_path / "a.npz")
+    np.testing.assert_array_equal(read["embedding"], vectors)
+    assert read["names"] == list("abcdef")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("a.npy", b"<html>404</html>", "no array of numbers (it begins with b'<html>'"),
+        ("a.list", b"", "the file is empty"),
+        ("a.list", b"\n \n", "the file is empty"),
+        ("a.pt", b"PK", "Remedy: save the array as a.npy with numpy.save"),
+        ("a.csv", b"a.jpg,1", "Remedy: save the array as a.npy with numpy.save"),
+    ],
+)
+def test_files_of_something_else_are_named(tmp_path, name, content, problem) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=re.escape(problem)):
+        read_features(tmp_path / name)

@@ -360,3 +360,15 @@ def test_a_pack_s_images_by_their_numbers(tmp_path: Path, capsys) -> None:
     np.save(tmp_path / "e.npy", vectors[order])
     main("bin", str(path), "{protocol: pairs, folds: 5}", str(tmp_path / "e.npy"))
     assert "WARNING" in capsys.readouterr().err
+
+
+def test_a_list_s_errors_name_the_file_that_was_given(tmp_path: Path) -> None:
+    """No list of a pack was written: a path to one would lead nowhere."""
+    root, vectors, _ = pack(tmp_path)
+    np.save(tmp_path / "e.npy", vectors)
+    with pytest.raises(InputError) as caught:
+        main("bin", str(root), "{protocol: pairs, folds: 40}", str(tmp_path / "e.npy"))
+    assert str(caught.value).startswith(f"{root}: list `pairs`: ")
+    with pytest.raises(InputError) as caught:
+        main("bin", str(root), "templates", str(tmp_path / "e.npy"))
+    assert str(caught.value).startswith(f"{root}: list `template_pairs`: this set has no such list")
