@@ -81,7 +81,8 @@ def numbered_order(names: Sequence[str]) -> np.ndarray | None:
     """Rows in the order of the numbers in their names, int64; None where these number nothing.
 
     The names must differ in numbers alone, which must be consecutive: `0.jpg`, `1.jpg`, .. or two
-    for each pair, `0_1.jpg`, `0_2.jpg`, `1_1.jpg`, .., or `1/0.jpg`, `2/0.jpg`, `1/1.jpg`, ..
+    for each pair, `0_1.jpg`, `0_2.jpg`, `1_1.jpg`, .., or `1/0.jpg`, `2/0.jpg`, `1/1.jpg`, ..;
+    or the last number is consecutive by itself: `7/0.jpg`, `7/1.jpg`, `3/2.jpg`, ..
     """
     split = [DIGITS.split("/".join(_parts(name, with_ending=False))) for name in names]
     skeletons = {tuple(words[::2]) for words in split}
@@ -93,6 +94,10 @@ def numbered_order(names: Sequence[str]) -> np.ndarray | None:
     count = len(names)
     if numbers.shape[1] == 1 and np.all(np.diff(numbers[order, 0]) == 1):
         return order
+    if numbers.shape[1] > 1:  # `label/number`, say: the last number alone tells all images apart
+        order = np.argsort(numbers[:, -1], kind="stable")
+        if np.all(np.diff(numbers[order, -1]) == 1):
+            return order
     if numbers.shape[1] == 2 and count % 2 == 0:
         for pair, side in ((0, 1), (1, 0)):
             order = np.lexsort((numbers[:, side], numbers[:, pair]))

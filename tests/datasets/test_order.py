@@ -197,3 +197,12 @@ def test_sides_before_pairs() -> None:
     arrays, notes = place(FILE, given(names, EMBEDDING[PLACES[order]]), PACK, PLACES)
     np.testing.assert_array_equal(arrays["embedding"], EMBEDDING[:3])
     assert "WARNING" not in notes["order"]
+
+
+@pytest.mark.parametrize("form", ["{label}/{k}.jpg", "person{label}_{k:03d}.png"])
+def test_a_running_number_after_a_label(form: str) -> None:
+    order = np.array([5, 0, 3, 1, 2, 4])
+    names = [form.format(label=(7 * PLACES[k]) % 5, k=k) for k in order]
+    arrays, notes = place(FILE, given(names, EMBEDDING[PLACES[order]]), PACK, PLACES)
+    np.testing.assert_array_equal(arrays["embedding"], EMBEDDING[:3])
+    assert "put in the order of the numbers" in notes["order"]
