@@ -107,10 +107,10 @@ def _loaded(
     network = family.build(params)
     names = network.published_names()
     for place in prefixes:
-        beside = tuple(p for p in (*prefixes, *averaged) if p != place and p.startswith(place))
-        require_no_strangers(
-            file, place, set(names.values()), family.__name__.rpartition(".")[2], embedding, beside
-        )
+        copies = tuple(p for p in (*prefixes, *averaged) if p != place)
+        beside = tuple(p for p in copies if p.startswith(place))
+        own, kind = set(names.values()), family.__name__.rpartition(".")[2]
+        require_no_strangers(file, place, own, kind, embedding, beside, copies)
     again = _again(file, prefixes, set(names.values()))
     report = fill(network, file, {ours: prefix + theirs for ours, theirs in names.items()})
     used = {prefix + name for name in names.values()} & file.tensors.keys()
@@ -182,9 +182,12 @@ def _taken(file: Checkpoint, name: str, empty: Tensor) -> tuple[Tensor, str]:
     if tensor.shape != empty.shape:
         problem = f"has shape {list(tensor.shape)}, not {list(empty.shape)}"
         raise InputError(file.path, problem, _remedy(name), name)
-    is_number = tensor.is_floating_point() and tensor.float().isfinite().all()
-    if empty.is_floating_point() and not is_number:
-        raise InputError(file.path, "holds NaN, infinity or integers", "download it again", name)
+    if empty.is_floating_point() and not tensor.is_floating_point():
+        remedy = "pass the weights as floating-point numbers, from before they were converted"
+        raise InputError(file.path, f"holds {tensor.dtype} in place of weights", remedy, name)
+    if empty.is_floating_point() and not tensor.float().isfinite().all():
+        remedy = "download it again, or pass a checkpoint from before its training diverged"
+        raise InputError(file.path, "holds NaN or infinity", remedy, name)
     converted = f", {tensor.dtype} -> {empty.dtype}" if tensor.dtype != empty.dtype else ""
     return tensor.to(empty.dtype), f"{name} {list(tensor.shape)}{converted}"
 

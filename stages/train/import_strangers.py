@@ -30,7 +30,12 @@ HEAD = re.compile(  # a component of a name outside the network's own modules
     re.IGNORECASE,
 )
 BARE = re.compile(r"W|t|m|s|h|weight(_mom|_index|_activated.*)?|bias|batch_mean|batch_std")
-BETWEEN = re.compile(r"(^|\.)(neck|projector|projection|stn|prompts?)(\.|$)")  # image, embedding
+BETWEEN = re.compile(  # image and embedding, or embedding and classes
+    r"(^|\.)(\w*_?neck|projector|projection|proj|stn|localization|fc_loc|prompts?|pool(ing)?|gem"
+    r"|attn|attention)(\.|$)"
+)
+STATISTIC = re.compile(r"(.*\.)?[^.]+\.running_(?:mean|var)")  # of a BatchNorm beside the network
+TRAINING = re.compile(r"(^|[._])(grads?|gradients?|momentum\w*|exp_avg\w*|optim)([._]|$)")
 
 
 class Hint(NamedTuple):
@@ -46,13 +51,13 @@ def _hint(pattern: str, what: str, remedy: str) -> Hint:
 
 
 ADAPTERS = _hint(
-    r"lora|adapter|(^|[._])ia3|hada_w|lokr_|dora_|boft|oft_|base_layer|magnitude_vector|vera_|prompt_",
+    r"lora|adapter|peft|ssf_(scale|shift)|(^|[._])ia3|hada_w|lokr_|dora_|boft|oft_|base_layer|magnitude_vector|vera_|prompt_",
     "adapters (such as LoRA) beside the weights that they change",
     "merge them into the weights with the code that trained them (PEFT: "
     "`model.merge_and_unload()`; else W + B A times its scale), and save the merged state dict",
 )
 QUANTISED = _hint(
-    r"zero_point|(^|[._])scales?$|packed_params|fake_quant|observer|activation_post_process"
+    r"zero_point|(^|\.|weight_|input_|act_|activation_|output_)scales?$|packed_params|fake_quant|observer|activation_post_process"
     r"|quant|qweight|absmax|SCB$",
     "a quantised network",
     "pass the weights from before it was quantised",
@@ -120,6 +125,7 @@ def require_no_strangers(
     family: str,
     embedding: int | None = None,
     beside: tuple[str, ...] = (),
+    copies: tuple[str, ...] = (),
 ) -> None:
     """Raise InputError if the file holds more of the network than its tensors.
 
@@ -129,15 +135,23 @@ def require_no_strangers(
         family: name of the network's family.
         embedding: its dimensions; None where only the network's own modules are looked at.
         beside: longer prefixes, of further copies of the network.
+        copies: prefixes of all further copies.
     """
     own = {name.partition(".")[0] for name in names}
+    inner = {name.rpartition(".")[0] for name in names if name.count(".") > 1}
     strangers = []
     others: dict[str, dict[str, Tensor]] = {}
     for name, leaf in {**file.tensors, **file.opaque}.items():
         rest = name.removeprefix(prefix)
         if not name.startswith(prefix):
-            if embedding and BETWEEN.search(name) and isinstance(leaf, Tensor):
-                strangers += [] if is_average(name) or _is_head(rest) else [name]
+            is_odd = (
+                BETWEEN.search(name)
+                or _is_within(name, inner)
+                or _is_norm_beside(name, prefix, leaf, embedding)
+            )
+            if embedding and is_odd and isinstance(leaf, Tensor) and not name.startswith(copies):
+                is_else = is_average(name) or _is_head(rest) or TRAINING.search(name)
+                strangers += [] if is_else else [name]
         elif (beside and name.startswith(beside)) or (rest in names and isinstance(leaf, Tensor)):
             continue
         elif (module := rest.partition(".")[0]) in own:
@@ -169,6 +183,23 @@ def absent(file: Checkpoint, name: str) -> InputError | None:
     return _refused(file, found, hint)
 
 
+def _is_within(name: str, modules: Collection[str]) -> bool:
+    """Whether a name outside the network has the path of one of its inner modules within it."""
+    parts = name.split(".")
+    return any(
+        ".".join(parts[start:stop]) in modules
+        for start in range(len(parts))
+        for stop in range(start + 2, len(parts))
+    )
+
+
+def _is_norm_beside(name: str, prefix: str, leaf: Tensor | str, embedding: int | None) -> bool:
+    """Whether this is a statistic of a BatchNorm of the embedding, beside the network."""
+    match = STATISTIC.fullmatch(name)
+    is_beside = match is not None and prefix.startswith(match[1] or "")
+    return is_beside and getattr(leaf, "shape", None) == (embedding,)
+
+
 def _is_quantised(file: Checkpoint, name: str) -> bool:
     return "quantised" in file.opaque.get(name, "")
 
@@ -182,9 +213,11 @@ def _is_classifier(tensors: dict[str, Tensor], embedding: int) -> bool:
     """One matrix of classes by dimensions, or the reverse, and its bias; or only counters."""
     found = [t for t in tensors.values() if t.is_floating_point() and t.numel() > 1]
     matrices = [tensor for tensor in found if tensor.ndim == 2]
+    if BETWEEN.search(next(iter(tensors))):
+        return False
     if not found:
         return True
-    if len(matrices) != 1 or BETWEEN.search(next(iter(tensors))):
+    if len(matrices) != 1:
         return False
     classes = max(matrices[0].shape)
     is_wide = min(matrices[0].shape) == embedding < classes

@@ -75,6 +75,37 @@ def test_a_neck_or_an_adapter_beside_the_backbone_ends_the_import_too(tmp_path, 
             import_checkpoint.main(path, "insightface", [])
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        under("delta.", {"layer1.0.conv1.weight": numbers(4, 4, 3, 3)}),
+        under("low_rank.layer1.0.conv1.", {"down": numbers(2, 4), "up": numbers(4, 2)}),
+        {"layer1.0.conv1.extra": numbers(4)},
+        {"bn_neck.weight": numbers(EMBEDDING), "bn_neck.running_mean": numbers(EMBEDDING)},
+        {"after.running_mean": numbers(EMBEDDING), "after.running_var": numbers(EMBEDDING)},
+        {"localization.0.weight": numbers(8, 3, 7, 7), "fc_loc.0.weight": numbers(32, 90)},
+        {"attention.qkv.weight": numbers(99, EMBEDDING)},
+        {"pool.p": numbers(1)},
+        {"peft.layer1.rank_down": numbers(2, 4)},
+    ],
+)
+def test_what_changes_the_network_from_beside_it_ends_the_import(tmp_path, weights, more) -> None:
+    path = save(tmp_path / "a.pth", {"state_dict": under("backbone.", weights)} | more)
+    with pytest.raises(InputError, match=r"holds \d tensors? that change"):
+        import_checkpoint.main(path, "magface", [])
+
+
+def test_gradients_and_states_by_name_are_listed_and_left_out(tmp_path, weights, capsys) -> None:
+    some = {name: tensor for name, tensor in weights.items() if "layer1" in name}
+    more = {
+        "grads": some,
+        "optimizer": {"state": {name: {"exp_avg": 0.1 * t} for name, t in some.items()}},
+    }
+    import_checkpoint.main(save(tmp_path / "a.pth", {"model": weights} | more), "magface", [], "m")
+    assert "unused in a.pth: grads.layer1.0.conv1.weight" in capsys.readouterr().out
+    assert_weights("m", weights)
+
+
 def test_a_quantised_tensor_of_the_network_is_named(tmp_path, weights) -> None:
     for name in ("layer1.0.conv1.weight", "layer4.0.conv2.weight", "fc.weight"):
         quantised = torch.quantize_per_tensor(weights[name], 0.1, 0, torch.qint8)
