@@ -42,6 +42,8 @@ def load(path: Path) -> Any:
             file.seek(0)
             return _stream(file)
     with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > os.path.getsize(path):
+            raise pickle.UnpicklingError("its entries are compressed or overlap")
         if wrong := archive.testzip():  # torch.load does not look
             raise DamagedError(wrong)
         return _zip(archive)

@@ -18,7 +18,8 @@ from stages.train.import_containers import is_safetensors, python, require_weigh
 from stages.train.import_pickle import ForbiddenError, Stub
 
 AGAIN = "download it again"
-DEEPEST = 4  # mappings within mappings: trainers nest two, a hostile file may nest itself
+DEEPEST = 8  # mappings within mappings: trainers nest four, a hostile file may nest itself
+MOST_ENTRIES = 1_000_000  # a kilobyte that nests one mapping many times has billions
 RUN_THERE = """import torch; m = torch.load({file!r}, map_location='cpu', weights_only=False); \
 torch.save(m%s, {made!r})"""
 STATE_DICT = "['state_dict']"
@@ -26,6 +27,10 @@ TOLD = {  # classes that stand for tensors, and what a person calls them
     "torch._utils._rebuild_qtensor": "a quantised tensor",
     "torch._utils._rebuild_sparse_tensor": "a sparse tensor",
 }
+
+
+TOO_DEEP = f"a mapping more than {DEEPEST} levels deep"
+ARRAY = "an object of the class numpy"
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise _is_module(path, content.name, ".state_dict()")
     if not isinstance(content, Mapping):
         raise InputError(path, "holds neither tensors nor a mapping of them", "pass a state dict")
+    _require_countable(path, content)
     leaves = dict(_flatten(content))
     tensors = {name: leaf.detach() for name, leaf in leaves.items() if isinstance(leaf, Tensor)}
     if not tensors:
@@ -64,6 +70,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
             is_object = isinstance(value, Stub) and not value and value.name not in TOLD
             if is_object and str(key).isidentifier():
                 raise _is_module(path, value.name, f"[{key!r}].state_dict()", f" under {key!r}")
+        if TOO_DEEP in leaves.values():
+            remedy = "save the state dict itself, not what wraps it"
+            raise InputError(path, f"holds {TOO_DEEP}, and no tensor above it", remedy)
+        if any(str(leaf).startswith(ARRAY) for leaf in leaves.values()):
+            problem = "holds NumPy arrays in place of tensors"
+            remedy = "save each as `torch.from_numpy(array)`, under its name, with torch.save"
+            raise InputError(path, problem, remedy)
         raise InputError(path, "holds no tensor", "pass the file of the weights")
     found = {name.split(".")[0] for name in tensors}
     names = [key if isinstance(key, str) else reprlib.repr(key) for key in content]
@@ -115,6 +128,24 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     return load_file(path)
 
 
+def _require_countable(path: Path, content: Mapping[Any, Any]) -> None:
+    """Raise InputError if `content` has more entries than any checkpoint."""
+    level: list[tuple[Mapping[Any, Any], int]] = [(content, 1)]  # and how often each is in it
+    total = 0
+    for _ in range(DEEPEST):
+        below: dict[int, tuple[Mapping[Any, Any], int]] = {}
+        for node, times in level:
+            total += times * len(node)
+            for value in node.values():
+                if isinstance(value, Mapping):
+                    before = below.get(id(value), (value, 0))[1]
+                    below[id(value)] = (value, before + times)
+        level = list(below.values())
+    if total > MOST_ENTRIES:
+        problem = f"holds {total} entries, mappings within mappings counted each time"
+        raise InputError(path, problem, "save the state dict of the network alone")
+
+
 def _flatten(node: Mapping[Any, Any], prefix: str = "", depth: int = 1) -> Iterator:
     """(dotted name, tensor or what it is instead) of all under text keys."""
     for key, value in node.items():
@@ -125,6 +156,8 @@ def _flatten(node: Mapping[Any, Any], prefix: str = "", depth: int = 1) -> Itera
         elif isinstance(value, Mapping):
             if depth < DEEPEST:
                 yield from _flatten(value, f"{prefix}{key}.", depth + 1)
+            elif value:
+                yield prefix + key, TOO_DEEP
         elif isinstance(value, Tensor) and _is_plain(value):
             yield prefix + key, value
         elif isinstance(value, Tensor):

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import pickle
 import sys
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from torch import Tensor
 
-PYTHON_2 = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 DATA = {
     *("argparse.Namespace", "types.SimpleNamespace", "functools.partial", "_codecs.encode"),
     *(f"builtins.{name}" for name in ("bool", "complex", "dict", "float", "frozenset", "int")),
@@ -110,7 +110,8 @@ class Unpickler(pickle._Unpickler):
         return pid[1] if pid[0] == "module" else self._storage(pid)
 
     def find_class(self, module: str, name: str) -> Any:
-        module = PYTHON_2.get(module, module)
+        module, name = NAME_MAPPING.get((module, name), (module, name))  # as of Python 2
+        module = IMPORT_MAPPING.get(module, module)
         full = f"{module}.{name}"
         if full in CALLS:
             return _Call(CALLS[full])
