@@ -74,7 +74,9 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     except FileNotFoundError:
         raise InputError(path, "file not found", "run from the root of the project") from None
     except UnicodeDecodeError as fault:
-        raise InputError(path, f"cannot be read ({fault})", RESTORE) from None
+        line = f"line {fault.object.count(10, 0, fault.start) + 1}"
+        remedy = f"save it as UTF-8, or {RESTORE}"
+        raise InputError(path, f"is not UTF-8 text ({fault.reason})", remedy, line) from None
     params = parse_yaml(text, path, RESTORE)
     if not isinstance(params, dict):
         raise InputError(path, "not a mapping of parameters", RESTORE)
@@ -107,6 +109,10 @@ def parse(
         if first["type"] not in ("missing", OTHER_KIND):
             problem += f", not {BRIEF.repr(first['input'])}"
         remedy = first.get("ctx", {}).get("remedy", "give a valid value")
+        if first["loc"] and first["loc"][-1] == "[key]":
+            dotted = dotted.removesuffix(".[key]")
+            problem = "is not a name"
+            remedy = "take letters, digits, `_` and `-`, and begin with a letter or a digit"
         raise InputError(path, problem, remedy, dotted) from None
 
 

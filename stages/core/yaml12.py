@@ -54,7 +54,10 @@ def parse_yaml(text: str, path: Path | str, remedy: str) -> Any:
     except YAMLError as fault:
         where = getattr(fault, "problem_mark", None)
         line = f"line {where.line + 1}" if where else None
-        raise InputError(path, "not valid YAML", "mend the syntax of that line", line) from None
+        reasons = (getattr(fault, "context", None), getattr(fault, "problem", None))
+        why = f" ({', '.join(filter(None, reasons))})" if any(reasons) else ""
+        remedy = "mend the syntax there" if line else remedy
+        raise InputError(path, f"not valid YAML{why}", remedy, line) from None
     except CRASHES as fault:  # a number or a date that is none, such as +_ or 2024-13-01
         raise InputError(path, f"cannot be read ({fault})", remedy) from None
 

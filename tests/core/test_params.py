@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Annotated
 
 import pytest
+from pydantic import Field
 
 from stages.core.errors import InputError
 from stages.core.params import STAGES, Section, choices, choose, declared_params, parse, read_params
@@ -86,3 +88,26 @@ def test_a_value_as_large_as_the_world_is_told_in_brief(tmp_path) -> None:
     with pytest.raises(InputError) as caught:
         parse(Numbers, {"count": read_params(file)["wrong"]}, "train")
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b"\tlr: 0.1", r"line 2: not valid YAML \(.*a tab character"),
+        (b"a: *b", r"line 2: not valid YAML \(.*undefined alias"),
+        ("a: \u00e9".encode("latin1"), "line 2: is not UTF-8 text .*save it as UTF-8"),
+    ],
+)
+def test_what_cannot_be_read_is_named_by_line_and_reason(tmp_path, line: bytes, why: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"seed: 0\n" + line + b"\n")
+    with pytest.raises(InputError, match=why):
+        read_params(path)
+
+
+def test_a_key_that_is_not_a_name_is_told_what_names_are() -> None:
+    class Named(Section):
+        sets: dict[Annotated[str, Field(pattern="^[a-z]+$")], int]
+
+    with pytest.raises(InputError, match="sets.a b: is not a name. Remedy: take letters"):
+        parse(Named, {"sets": {"a b": 1}}, "")
