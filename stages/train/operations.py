@@ -49,7 +49,7 @@ class EnoughStepsError(Exception):
 
 
 class Hashes(TorchDispatchMode):
-    """Writes a line to `file` for every operation on CPU tensors in its context."""
+    """Writes a line to `file` for every operation in its context."""
 
     def __init__(self, file: TextIO) -> None:
         super().__init__()
@@ -68,19 +68,23 @@ class Hashes(TorchDispatchMode):
         before = digest(_tensors((arguments, options)))
         result = operation(*arguments, **options)
         after = list(_tensors(result)) or list(_written(operation, arguments, options))
-        total = sum(float(value.double().sum()) for value in after)
+        total = sum(float(value.double().sum()) for value in after if not value.is_meta)
         self.file.write(f"{self.count} {name} {before} {digest(after)} {total:.9g}\n")
         self.count += 1
         return result
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
-    """Hash of the types, shapes and values of some tensors, whatever their layout in memory."""
+    """Hash of the types, shapes and values of some tensors, whatever their layout in memory.
+
+    Tensors without values (on the device `meta`) have types and shapes alone.
+    """
     made = hashlib.sha256()
     for tensor in tensors:
         made.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-        values = tensor.detach().contiguous().reshape(-1)
-        made.update(values.view(torch.uint8).numpy().data)
+        if not tensor.is_meta:
+            values = tensor.detach().cpu().contiguous().reshape(-1)
+            made.update(values.view(torch.uint8).numpy().data)
     return made.hexdigest()[:DIGITS]
 
 

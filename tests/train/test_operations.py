@@ -87,6 +87,13 @@ def test_the_first_difference_is_named_and_told_from_what_follows_it(tmp_path: P
     assert text.endswith("operations that differ with equal inputs: aten.relu.default")
 
 
+def test_tensors_without_values_have_a_shape(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("w") as lines, Hashes(lines):
+        torch.ones(3, device="meta") + 1
+    assert digest([torch.empty(3, device="meta")]) != digest([torch.empty(4, device="meta")])
+    assert len((tmp_path / "file").read_text().splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
