@@ -32,6 +32,7 @@ from stages.check.code import code_of
 from stages.core import fit as module
 from stages.core.checkpoints import STATE
 from stages.core.scratch import training_state
+from stages.core.seeding import hold_to_avx2
 
 PLACES = (LOSS, GRADIENT)
 LONGEST_S = 600  # of a training
@@ -213,5 +214,8 @@ def _not_finite(value: Any, key: str) -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    # PyTorch chooses its kernels at the first operation. That is one of this process, which looks
+    # into checkpoints, and the trainings that it forks afterwards inherit the choice.
+    hold_to_avx2()
     torch.set_num_threads(1)  # a thread pool does not survive the fork
     main(*sys.argv[1:])
