@@ -70,7 +70,7 @@ def spoil(params: dict, key: str, value: object) -> None:
         ("test_sets", ["lfw"], r"test_sets: 'lfw' is none of"),
         ("datasets.orl.format", "tar", r"datasets\.orl\.format: 'tar' is none of .*recordio"),
         ("datasets.orl.align", "guess", r"datasets\.orl\.align: .*not 'guess'"),
-        ("schedules", {"orl.v2": {"epochs": 1, "batch": 2, "lr": 1}}, r"orl\.v2.*pattern"),
+        ("schedules", {"orl.v2": {"epochs": 1, "batch": 2, "lr": 1}}, r"orl\.v2: is not a name"),
         ("datasets.orl.rot", "x", r"datasets\.orl\.rot: unknown key.*are format, root, align"),
         ("datasets.orl.root", "data/raw/gone", r"data/raw/gone: data set orl: no such.*~datasets"),
         ("benchmarks.orl_pairs.protocol", "magic", r"benchmarks\.orl_pairs\.protocol: 'magic'"),
