@@ -30,8 +30,14 @@ FLOATS = st.floats(-1e6, 1e6, width=32)
 DAMAGE = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), min_size=1)
 
 
-def matrix(rows: int, columns: int) -> st.SearchStrategy[np.ndarray]:
-    numbers = st.lists(FLOATS, min_size=rows * columns, max_size=rows * columns)
+# Numbers of embeddings: not whole, as labels are, and of lengths whose square float32 holds.
+FRACTIONS = st.integers(-(10**6), 10**6).map(lambda number: (number + 0.25) / 8)
+
+
+def matrix(
+    rows: int, columns: int, of: st.SearchStrategy[float] = FLOATS
+) -> st.SearchStrategy[np.ndarray]:
+    numbers = st.lists(of, min_size=rows * columns, max_size=rows * columns)
     return numbers.map(lambda v: np.array(v, np.float32).reshape(rows, columns))
 
 
@@ -98,7 +104,7 @@ FEATURES: dict[str, Callable[[Path, np.ndarray], None]] = {
 
 
 @pytest.mark.parametrize("name", FEATURES)
-@given(numbers=matrix(3, 2), changes=DAMAGE)
+@given(numbers=matrix(3, 2, FRACTIONS), changes=DAMAGE)
 def test_features(name: str, numbers: np.ndarray, changes: list[tuple[float, int]]) -> None:
     with TemporaryDirectory() as folder:
         path = Path(folder, name)
