@@ -416,3 +416,14 @@ def test_files_of_something_else_are_named(tmp_path, name, content, problem) -> 
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=re.escape(problem)):
         read_features(tmp_path / name)
+
+
+def test_an_archive_whose_list_of_names_is_damaged_is_refused(tmp_path: Path) -> None:
+    """Under another name, the mirror images would be left out without a word."""
+    file, numbers = tmp_path / "a.npz", np.eye(3, 4, dtype=np.float32)
+    np.savez(file, features=numbers, mirrored=numbers)
+    content = file.read_bytes()
+    at = content.rindex(b"mirrored.npy")
+    file.write_bytes(content[:at] + b"mirrored.opy" + content[at + 12 :])
+    with pytest.raises(InputError, match="no archive of arrays"):
+        read_features(file)
