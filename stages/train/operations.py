@@ -1,7 +1,7 @@
 """A hash of what goes into and comes out of every operation of a training step.
 
     python -m stages.train.operations write here.txt          # the step that params.yaml describes
-    python -m stages.train.operations write here.txt --steps 2 --instructions portable
+    python -m stages.train.operations write here.txt --steps 2 --instructions native
     python -m stages.train.operations compare here.txt there.txt
 
 Two machines that end a training with other bytes differ first in one operation. `write` runs the
@@ -41,7 +41,6 @@ UNWRITTEN = ("aten.empty", "aten.new_empty")  # these give memory that holds any
 NO_NUMBERS = "profiler."  # operations that compute nothing
 HEAD = "#"  # first character of a line about the machine
 REMEDY = "write it with `python -m stages.train.operations write FILE`"
-CHANGED = ("seed", "threads", "instructions")  # parameters that options of `write` replace
 
 
 class EnoughStepsError(Exception):
