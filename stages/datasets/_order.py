@@ -34,6 +34,16 @@ class Placed(NamedTuple):
     notes: dict[str, str]
 
 
+class _File(NamedTuple):
+    """A file of features and the images that need them; fields as the arguments of `place`."""
+
+    path: Path
+    given: dict[str, Any]
+    known: Sequence[str]
+    pack: np.ndarray | None
+    wanted: np.ndarray
+
+
 def place(
     path: Path,
     given: dict[str, Any],
@@ -62,7 +72,7 @@ def place(
     if len(set(given.get("names", []))) == 1 < len(given["names"]):
         problem = f"every row has the same name, {given['names'][0]!r}"
         raise InputError(path, problem, "write paths without blanks, one image a row")
-    rows, order = placing(path, given, known, pack, wanted)
+    rows, order = placing(_File(path, given, known, pack, wanted))
     if not np.array_equal(rows, np.arange(len(given["embedding"]))):
         arrays = {name: values[rows] for name, values in arrays.items()}
     notes = {"order": order} | _zeros(arrays, [known[image] for image in wanted])
@@ -98,15 +108,9 @@ def interleaved(pairs: dict[str, np.ndarray] | None) -> np.ndarray | None:
     return np.stack([np.asarray(pairs[side]) for side in ("first", "second")], axis=1).reshape(-1)
 
 
-def _by_count(
-    path: Path,
-    given: dict[str, Any],
-    known: Sequence[str],
-    pack: np.ndarray | None,
-    wanted: np.ndarray,
-    reason: str = "the file names no images",
-) -> tuple[np.ndarray, str]:
+def _by_count(file: _File, reason: str = "the file names no images") -> tuple[np.ndarray, str]:
     """Rows of the wanted images in the order of the set, or of the pack, or of `wanted` itself."""
+    path, given, known, pack, wanted = file
     embedding = given["embedding"]
     count = len(embedding)
     told = [f"`{key}` names none" if names else f"`{key}` holds Python objects, which are not read"
@@ -126,19 +130,13 @@ def _by_count(
     raise InputError(path, f"{count} rows for {images} images", remedy)
 
 
-def _by_name(
-    path: Path,
-    given: dict[str, Any],
-    known: Sequence[str],
-    pack: np.ndarray | None,
-    wanted: np.ndarray,
-) -> tuple[np.ndarray, str]:
-    names = given["names"]
+def _by_name(file: _File) -> tuple[np.ndarray, str]:
+    known, pack, names = file.known, file.pack, file.given["names"]
     if not all(NUMBERED.fullmatch(name) for name in known):
         found = match(names, known)
     elif (found := match_numbers(names, known)) is None or _of_places(names, found, pack):
-        return _by_numbers(path, given, known, pack, wanted)
-    rows = _one_to_one(path, given, known, wanted, found, repeated=pack is not None)
+        return _by_numbers(file)
+    rows = _one_to_one(file, found)
     moved = int(np.sum(np.diff(rows) < 0))
     how = "and were put in its order" if moved else "and are in its order"
     return rows, f"the rows name the images of the set by their {found.by} {how}"
@@ -150,25 +148,19 @@ def _of_places(names: Sequence[str], found: Match, pack: np.ndarray | None) -> b
     return every and numbered_order(names) is not None
 
 
-def _by_numbers(
-    path: Path,
-    given: dict[str, Any],
-    known: Sequence[str],
-    pack: np.ndarray | None,
-    wanted: np.ndarray,
-) -> tuple[np.ndarray, str]:
+def _by_numbers(file: _File) -> tuple[np.ndarray, str]:
     """Of a pack, whose images have no names: by the numbers in the file's names, if they have any.
 
     Consecutive numbers can only be those of the places in the pack, or of its distinct images.
     """
-    names = given["names"]
+    names, pack = file.given["names"], file.pack
     order = numbered_order(names)
     if order is None:
-        _refuse_numbers(path, names)
+        _refuse_numbers(file.path, names)
         reason = f"the images of a pack have no names to compare with those here, {names[0]!r}, .."
-        return _by_count(path, given, known, pack, wanted, reason)
-    sorted_rows = {"embedding": given["embedding"][order]}
-    rows, _ = _by_count(path, sorted_rows, known, pack, wanted)
+        return _by_count(file, reason)
+    sorted_rows = {"embedding": file.given["embedding"][order]}
+    rows, _ = _by_count(file._replace(given=sorted_rows))
     moved = np.any(order != np.arange(len(order)))
     how = "put in the order of" if moved else "in the order of"
     note = f"the rows are {how} the numbers in their names, {names[order[0]]!r}, .."
@@ -176,15 +168,9 @@ def _by_numbers(
     return order[rows], note + (_recurring(sorted_rows["embedding"], pack) if repeated else "")
 
 
-def _one_to_one(
-    path: Path,
-    given: dict[str, Any],
-    known: Sequence[str],
-    wanted: np.ndarray,
-    found: Match,
-    repeated: bool,
-) -> np.ndarray:
+def _one_to_one(file: _File, found: Match) -> np.ndarray:
     """Row of each wanted image. Raise InputError if names and images are not one to one."""
+    path, given, known, pack, wanted = file
     names, image = given["names"], found.image
     count = len(known)
     first = _first_places(np.where(image < 0, count, image), count + 1)[:count]
@@ -198,7 +184,7 @@ def _one_to_one(
         problem = f"the image {name!r} of a row may be {both[0]!r} or {both[1]!r} of the set"
         raise InputError(path, problem, "name the images with their folders")
     again = np.flatnonzero((image >= 0) & (first[image] != np.arange(len(image))))
-    may_recur = repeated or len(np.unique(twin)) < count
+    may_recur = pack is not None or len(np.unique(twin)) < count
     if may_recur:
         again = again[_cosines(given["embedding"], again, first[image[again]]) < SAME]
     told = [f"the rows name {np.sum(first >= 0)} of the {count} images"]
