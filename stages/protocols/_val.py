@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.protocols._bootstrap import Drawn, digest
+from stages.protocols._bootstrap import Z95, Drawn, digest
 from stages.protocols._result import Measure, marked, measure, rate_name
 from stages.protocols._roc import ROUNDING
 
 GRID = np.arange(0, 4, 0.001)  # of facenet and InsightFace, on squared distances
-TAIL = 1.959963984540054  # 97.5 % quantile of the normal distribution
 WIDEST = 0.5  # standard deviation of shares, at most
 
 
@@ -86,9 +85,9 @@ def val_measures(
     missed, count = float(np.sum((1 - val) * genuine)), int(np.sum(genuine))
     how = "exact" if exact else "interpolated on a grid of 0.001"
     note = f"mean of {len(val)} folds, threshold from the others, {how}"
-    if far * np.count_nonzero(~same) < 1:
-        note += f"; FAR {far:g} is less than one impostor pair"
     alarms = far * np.count_nonzero(~same)
+    if alarms < 1:
+        note += f"; FAR {far:g} is less than one impostor pair"
     value = measure(float(np.mean(val)), at_far.samples, count, at_far.drawn, note, missed,
                     effective, alarms)  # fmt: skip
     method = f"standard deviation over {len(val)} folds; chi-squared of the folds"
@@ -112,7 +111,7 @@ def _deviation_interval(
     freedom = folds - 1
     spread = 2 / (9 * freedom)
     ends = [
-        deviation / max((1 - spread + sign * TAIL * np.sqrt(spread)), ROUNDING) ** 1.5
+        deviation / max((1 - spread + sign * Z95 * np.sqrt(spread)), ROUNDING) ** 1.5
         for sign in (1, -1)
     ]
     binomial = np.sqrt(even * (1 - even) / genuine)
