@@ -16,9 +16,9 @@ import torch
 from stages.core.errors import DivergedError
 from stages.core.fit import Loop, fit
 from stages.core.optim import trained_parameters
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 
-USED = ("modules", "recipe", "rows", "step", "loop")  # arguments of fit
+USED = ("modules", "schedule", "rows", "step", "loop")  # arguments of fit
 LOSS, GRADIENT = "loss", "gradient"
 
 
@@ -33,7 +33,7 @@ def contract_of(function: Callable) -> inspect.Signature:
 
 CONTRACT = contract_of(fit)
 ACCUMULATE = Loop.__dataclass_fields__["accumulate"].name  # calls of `step` per step
-STEPS_PER_EPOCH = Recipe.steps_per_epoch
+STEPS_PER_EPOCH = Schedule.steps_per_epoch
 
 
 class Spoil(torch.autograd.Function):
@@ -66,9 +66,9 @@ def watched(told: dict[str, Any], place: str | None = None, at: int = -1) -> Cal
         bound.apply_defaults()
         given = bound.arguments
         trained = trained_parameters(given["modules"])
-        per_epoch = STEPS_PER_EPOCH(given["recipe"], given["rows"])
+        per_epoch = STEPS_PER_EPOCH(given["schedule"], given["rows"])
         aim = Random(at).choice(sorted(trained))
-        told.update(per_epoch=per_epoch, steps=given["recipe"].epochs * per_epoch, aim=aim)
+        told.update(per_epoch=per_epoch, steps=given["schedule"].epochs * per_epoch, aim=aim)
         told.update(injected=False, diverged=None)
         if place:
             call = at * getattr(given["loop"], ACCUMULATE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from pathlib import Path
 from random import Random
 
@@ -162,3 +163,27 @@ def test_a_stage_that_wrote_nothing_costs_none_of_its_other_faults(tmp_path) -> 
     assert len(section.findings) == section.cases + 4  # and those after which it must succeed
     assert all("FileNotFoundError" in what for _, what in section.findings)
     assert (folder / "data/in/file").is_file()
+
+
+def test_a_death_later_than_the_wait_for_it_is_that_of_the_signal(tmp_path, monkeypatch) -> None:
+    """A busy machine takes longer than `_kill` waits: the next run is judged."""
+
+    class Slow(kills.Run):
+        starts = 0
+
+        def start(self) -> None:
+            code = "trap 'sleep 0.3; exit 255' INT; sleep 0.6 & wait; exit 0"
+            self.process = subprocess.Popen(["bash", "-c", code], start_new_session=True)
+            self.signalled = False
+            self.starts += 1
+
+        def ran(self) -> list[str]:
+            return []
+
+    monkeypatch.setattr(kills, "DIES_WITHIN_S", 0.01)
+    run = Slow(Broken(tmp_path))
+    assert not run.is_over(kills.Moment(0.2, signal.SIGINT, kills.ALONE))
+    kills._kill(run, kills.Moment(0.2, signal.SIGINT, kills.ALONE))
+    assert run.is_over(kills.Moment(5.0, signal.SIGINT, kills.ALONE))
+    assert run.process.returncode == 0
+    assert run.starts == 2
