@@ -181,7 +181,7 @@ def sample(size: int) -> None:
     from stages.core.allocator import keep_freed_memory
     from stages.core.contract import InputContract
     from stages.core.fit import _batches, ahead
-    from stages.core.recipe import Augmentation
+    from stages.core.schedule import Augmentation
     from stages.datasets._augment import draws
     from stages.datasets._training import TrainingImages
 

@@ -24,7 +24,7 @@ from benchmarks._measure import Row, alternate
 from stages.core.allocator import keep_freed_memory
 from stages.core.contract import InputContract
 from stages.core.fit import ahead
-from stages.core.recipe import Augmentation
+from stages.core.schedule import Augmentation
 from stages.datasets._augment import draws
 from stages.datasets._store import ImageSetWriter, ImageStore
 from stages.datasets._training import SIDE, TrainingImages

@@ -21,14 +21,14 @@ from benchmarks._measure import NO_BF16, Row, Task, apart, cause_of_bf16, has_bf
 from benchmarks.head import plain
 from stages.core.gradients import Descent
 from stages.core.optim import build_optimizer
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 from stages.losses import arcface
 from stages.losses._classifier import Classifier
 from stages.networks import iresnet, mobilefacenet
 
 CLASSES, EMBEDDING, SIDE = 1_000, 512, 112
 CENTRE_STD = 0.01
-RECIPE = Recipe(epochs=1, batch=32, lr=0.1, clip=5.0)
+RECIPE = Schedule(epochs=1, batch=32, lr=0.1, clip=5.0)
 ROUNDS = 5
 GEMM_SIDE = 2048
 EMULATED_BATCH = 2  # where bf16 is emulated, which is slow

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from stages.core.contract import InputContract
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 from stages.descriptors import coreset as coreset_descriptor
 from stages.descriptors import precision
 from stages.heads import coreset, pfe_g, scf
@@ -52,11 +52,11 @@ SETTINGS = {
     "PFE's fusion": (precision.Params(), {"independent": False}),
     "FaceCoresetNet's templates": (coreset_descriptor.Params(), {"flip": False}),
     "recipe": (
-        Recipe(**RECIPE),
+        Schedule(**RECIPE),
         {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 5e-4, "power": 2, "epoch_share": 1}
         | {"decay": "polynomial", "clip": None, "clip_centres": False},
     ),
-    "augmentation": (Recipe(**RECIPE).augment, {"flip": 0.5, "rand_augment": 0}),
+    "augmentation": (Schedule(**RECIPE).augment, {"flip": 0.5, "rand_augment": 0}),
 }
 
 
@@ -68,7 +68,7 @@ def test_defaults_are_the_papers(name: str) -> None:
 
 
 def test_augmentations_are_off_but_for_the_mirror() -> None:
-    steps = Recipe(**RECIPE).augment.model_dump(exclude={"flip", "resolutions"})
+    steps = Schedule(**RECIPE).augment.model_dump(exclude={"flip", "resolutions"})
     assert set(steps.values()) == {0}
 
 

@@ -25,7 +25,7 @@ from stages.core.params import (
     declared_params,
     parse,
 )
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 from stages.core.weights import read_header
 
 NARROWEST = 1 / 8  # width of a network: torch 2.13 corrupts its memory below
@@ -68,7 +68,7 @@ class Top(Section):
     benchmarks: dict[Name, Settings]
     features: dict[Name, ExternalFeatures] = {}
     losses: dict[str, Settings | None]
-    schedules: dict[Name, Recipe]
+    schedules: dict[Name, Schedule]
     descriptors: dict[str, Settings]
     fetch: Settings
     unpack: Settings

@@ -28,7 +28,7 @@ from stages.core.gradients import Descent, LossScale
 from stages.core.optim import build_optimizer, set_learning_rate
 from stages.core.params import PARAMS_FILE
 from stages.core.ranks import rank, share, size, sum_over_ranks
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 from stages.core.seeding import derive
 from stages.core.state import (
     load_whole_optimizer_state,
@@ -47,7 +47,7 @@ RESUMES = "{name}: resumes after epoch {epoch}, step {step}"  # said by a run th
 
 @dataclass(frozen=True)
 class Loop:
-    """How the steps of a recipe are computed.
+    """How the steps of a schedule are computed.
 
     Attributes:
         accumulate: parts that a batch is cut into, one after the other: memory for one. Their
@@ -68,7 +68,7 @@ class Loop:
 def fit(
     name: str,
     modules: Mapping[str, nn.Module],
-    recipe: Recipe,
+    schedule: Schedule,
     rows: int,
     step: Step,
     saved: Checkpoints,
@@ -85,7 +85,7 @@ def fit(
     Args:
         name: of what is trained, for progress and messages.
         modules: by name; their states are what a checkpoint holds.
-        recipe: epochs, batch, optimiser, learning rate, clipping.
+        schedule: epochs, batch, optimiser, learning rate, clipping.
         rows: number of training images; each is used once an epoch.
         step: (what `load` gave, epoch) -> scalars by name; "loss" is minimised.
         saved: where the state is kept.
@@ -99,28 +99,28 @@ def fit(
         DivergedError: a loss or gradient is NaN or infinite.
         InputError: there are more ranks than rows in a batch.
     """
-    _require_rows_for_all(name, modules, recipe, rows, loop)
+    _require_rows_for_all(name, modules, schedule, rows, loop)
     for module in modules.values():
         synchronise(module)
-    optimizer = build_optimizer(recipe, modules)
+    optimizer = build_optimizer(schedule, modules)
     scale = LossScale() if loop.scale_loss else None
-    descent = Descent(name, modules, optimizer, recipe.clip, scale, recipe.clip_centres)
+    descent = Descent(name, modules, optimizer, schedule.clip, scale, schedule.clip_centres)
     state = _State(modules, optimizer, scale)
     if state.resume(saved):
         said = RESUMES.format(name=name, epoch=len(state.history), step=state.step)
         print(said, file=sys.stderr, flush=True)
-    steps = recipe.steps_per_epoch(rows)
-    with _Journal(name, log, recipe.epochs * steps) as journal:
+    steps = schedule.steps_per_epoch(rows)
+    with _Journal(name, log, schedule.epochs * steps) as journal:
         journal.replay(state, steps)
-        for epoch in range(len(state.history), recipe.epochs):
-            batches = _batches(rows, recipe.batch, seed, name, epoch)[:steps]
+        for epoch in range(len(state.history), schedule.epochs):
+            batches = _batches(rows, schedule.batch, seed, name, epoch)[:steps]
             parts = [np.array_split(batch, loop.accumulate) for batch in batches]
             todo = [part[share(len(part))] for cut in parts[state.step :] for part in cut]
             loaded = ahead(load, todo, epoch)
             while state.step < steps:
                 torch.manual_seed(derive(seed, name, "dropout", epoch, state.step))
                 iteration = epoch * steps + state.step
-                set_learning_rate(optimizer, recipe.learning_rate(iteration, steps))
+                set_learning_rate(optimizer, schedule.learning_rate(iteration, steps))
                 totals = _gradient(descent, step, loaded, parts[state.step], epoch)
                 descent.move(totals, iteration)
                 state.count(totals)
@@ -272,16 +272,16 @@ def _batches(rows: int, batch: int, seed: int, name: str, epoch: int) -> list[np
 
 
 def _require_rows_for_all(
-    name: str, modules: Mapping[str, nn.Module], recipe: Recipe, rows: int, loop: Loop
+    name: str, modules: Mapping[str, nn.Module], schedule: Schedule, rows: int, loop: Loop
 ) -> None:
-    if recipe.epochs == 0:  # nothing is trained
+    if schedule.epochs == 0:  # nothing is trained
         return
     parts = loop.accumulate
-    smallest = rows // math.ceil(rows / recipe.batch) // parts
+    smallest = rows // math.ceil(rows / schedule.batch) // parts
     inside = [part for module in modules.values() for part in module.modules()]
     learns = any(isinstance(part, _BatchNorm) and part.training for part in inside)
     divided = f", in {parts} parts," if parts > 1 else ""
-    cut = f"batches of {recipe.batch} from {rows} images{divided} leave"
+    cut = f"batches of {schedule.batch} from {rows} images{divided} leave"
     remedy = "accumulate less or take larger batches"
     if smallest * loop.images < 2 and learns:
         raise InputError(PARAMS_FILE, f"{cut} BatchNorm a single image", remedy, name)

@@ -32,7 +32,7 @@ RESTORE = "restore it with git checkout"
 MODULES_OF_PARAMS = {
     "stages.core.magnitudes",
     "stages.core.params",
-    "stages.core.recipe",
+    "stages.core.schedule",
     "typing",
     "pydantic",
     "__future__",
@@ -60,7 +60,7 @@ Rank = Annotated[int, Field(ge=1)]
 MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 ModelName = Annotated[str, Field(pattern=MODEL_NAME)]  # a folder in models/
 
-BASES_OF_PARAMS = {"Section", "Magnitudes", "Recipe", "Params"}
+BASES_OF_PARAMS = {"Section", "Magnitudes", "Schedule", "Params"}
 
 T = TypeVar("T", bound=Section)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.core.recipe import Augmentation
+from stages.core.schedule import Augmentation
 from stages.core.seeding import derive
 from stages.datasets._distort import distort, rand_augment
 from stages.datasets._resize import down_up

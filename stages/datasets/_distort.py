@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from stages.core.recipe import Augmentation
+from stages.core.schedule import Augmentation
 
 if TYPE_CHECKING:
     from PIL import Image

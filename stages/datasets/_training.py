@@ -10,7 +10,7 @@ import numpy as np
 
 from stages.core.errors import InputError
 from stages.core.files import sha256
-from stages.core.recipe import Augmentation
+from stages.core.schedule import Augmentation
 from stages.datasets._augment import degrade
 from stages.datasets._resize import resize
 from stages.datasets._store import ImageStore

@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 
 
-class Params(Recipe):
-    """Recipe of a branch, what of the trunk stays, weights of L = L_cls + d (f L_f + e L_e)."""
+class Params(Schedule):
+    """Schedule of a branch, what of the trunk stays, weights of L = L_cls + d (f L_f + e L_e)."""
 
     # strict: all of the trunk. reference: as BTNet's code, whose branches are whole networks; the
     # BatchNorms of the trunk's part are trained too and their running statistics drift.

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from stages.core.params import Section
-from stages.core.recipe import Resampler
+from stages.core.schedule import Resampler
 
 
 class Params(Section):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from stages.core.contract import InputContract
 from stages.core.fit import Step
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 from stages.datasets._augment import augment
 from stages.datasets._training import TrainingImages
 from stages.networks._files import WEIGHTS, Loaded, load_trunk
@@ -41,13 +41,13 @@ class Frozen:
     Args:
         source: folder of the trunk.
         images: folder of the aligned set.
-        recipe: settings of a head; its augmentation and resampler are used.
+        schedule: settings of a head; its augmentation and resampler are used.
         device: of the trunk.
         threads: that decode images.
     """
 
     def __init__(
-        self, source: Path, images: Path, recipe: Recipe, device: torch.device, threads: int
+        self, source: Path, images: Path, schedule: Schedule, device: torch.device, threads: int
     ) -> None:
         loaded: Loaded = load_trunk(source)
         self.source = source
@@ -55,7 +55,7 @@ class Frozen:
         self.embedding: int = loaded.params.embedding
         self.network = loaded.family.fold(loaded.network).to(device)
         self.images = TrainingImages(images, threads)
-        self.recipe = recipe
+        self.schedule = schedule
         self.device = device
         self.inputs = [self.images.index_file, source / WEIGHTS]
 
@@ -71,8 +71,8 @@ class Frozen:
     @torch.no_grad()
     def bodies(self, rows: np.ndarray, uniform: np.ndarray) -> Tensor:
         """Last map [B, C, H, W] of images `rows`, changed as numbers [B, DRAWS] say."""
-        how = self.recipe.augment
-        pixels, _ = self.images.batch(rows, uniform, how, self.recipe.resampler)
+        how = self.schedule.augment
+        pixels, _ = self.images.batch(rows, uniform, how, self.schedule.resampler)
         batch = self.contract.normalise(torch.from_numpy(pixels).to(self.device))
         batch = augment(batch, uniform, how)
         return self.network.body(batch.contiguous(memory_format=torch.channels_last))

@@ -22,7 +22,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from stages.core.params import Section
-from stages.core.recipe import Recipe, Resampler
+from stages.core.schedule import Resampler, Schedule
 from stages.heads._selection import farthest_points
 
 WAVELENGTH = 10_000.0  # longest of the norm's encoding, in norms
@@ -55,8 +55,8 @@ class AdaFace(Section):
     t_alpha: float = Field(0.01, gt=0, le=1)
 
 
-class Params(Recipe):
-    """Recipe and settings of the network, its training sets and its loss; `batch` counts sets."""
+class Params(Schedule):
+    """Schedule and settings of the network, its training sets and its loss; `batch` counts sets."""
 
     resampler: Resampler = "pil_bilinear"  # of low-resolution copies among the training images
     points: int = Field(3, ge=1)  # K: images that stand for a set

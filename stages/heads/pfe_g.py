@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from stages.core.recipe import Recipe, Resampler
+from stages.core.schedule import Resampler, Schedule
 from stages.heads._confidence import Shape, floored
 from stages.heads._gaussian import confidences, mutual_likelihood
 from stages.heads._pairs import genuine_pairs
@@ -23,8 +23,8 @@ GAIN, OFFSET = 1e-4, -7.0  # at the start: every variance is e^-7
 NORM_EPS = 1e-3
 
 
-class Params(Recipe):
-    """Recipe and settings of the head; `batch` counts people."""
+class Params(Schedule):
+    """Schedule and settings of the head; `batch` counts people."""
 
     resampler: Resampler = "pil_bilinear"  # of low-resolution copies among the training images
     images: int = Field(4, ge=2)  # of each person of a batch

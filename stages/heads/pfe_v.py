@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from stages.core.recipe import Recipe, Resampler
+from stages.core.schedule import Resampler, Schedule
 from stages.heads._confidence import Confidence, Shape
 from stages.heads._pairs import genuine_pairs
 from stages.heads._vmf import confidences, log_peak, mutual_likelihood
@@ -19,8 +19,8 @@ from stages.heads._vmf import confidences, log_peak, mutual_likelihood
 __all__ = ["Params", "build", "confidences", "loss"]
 
 
-class Params(Recipe):
-    """Recipe and settings of the head; `batch` counts people."""
+class Params(Schedule):
+    """Schedule and settings of the head; `batch` counts people."""
 
     resampler: Resampler = "pil_bilinear"  # of low-resolution copies among the training images
     images: int = Field(4, ge=2)  # of each person of a batch

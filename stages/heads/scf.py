@@ -15,15 +15,15 @@ from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from stages.core.bessel import log_ive
-from stages.core.recipe import Recipe, Resampler
+from stages.core.schedule import Resampler, Schedule
 from stages.heads._confidence import Confidence, Shape
 from stages.heads._vmf import bessel_order, confidences, log_peak
 
 __all__ = ["Params", "build", "confidences", "loss"]
 
 
-class Params(Recipe):
-    """Recipe and settings of the head and its loss."""
+class Params(Schedule):
+    """Schedule and settings of the head and its loss."""
 
     resampler: Resampler = "pil_bilinear"  # of low-resolution copies among the training images
     form: Literal["linear", "convolutional"] = "linear"  # published code; TFace

@@ -13,15 +13,15 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from stages.core.recipe import Recipe, Resampler
+from stages.core.schedule import Resampler, Schedule
 from stages.heads._confidence import Confidence, Shape
 from stages.heads._gaussian import confidences
 
 __all__ = ["Params", "build", "confidences", "loss"]
 
 
-class Params(Recipe):
-    """Recipe and settings of the head."""
+class Params(Schedule):
+    """Schedule and settings of the head."""
 
     resampler: Resampler = "pil_bilinear"  # of low-resolution copies among the training images
     form: Literal["linear", "convolutional"] = "linear"

@@ -16,7 +16,7 @@ from stages.core.fit import Loop, fit
 from stages.core.launch import start_on_ranks
 from stages.core.params import load, read_params, section
 from stages.core.ranks import rank
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 from stages.core.seeding import prepare
 from stages.core.state import whole_state
 from stages.core.weights import save_weights
@@ -48,7 +48,7 @@ def main() -> None:
     seed, schedule_name = params["seed"], params["schedule"]
     device = prepare(seed, params["threads"], params["device"], params["instructions"])
     settings = section("train", Params, params)
-    recipe = section(f"schedules.{schedule_name}", Recipe, params)
+    schedule = section(f"schedules.{schedule_name}", Schedule, params)
     loss = params["loss"]
     margins, margin_params = load("losses", loss, params["losses"].get(loss), f"losses.{loss}")
     shape = dict(params["backbone"])
@@ -78,12 +78,12 @@ def main() -> None:
 
     def load_batch(rows: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         uniform = draws(seed, "train", epoch, rows)
-        return *images.batch(rows, uniform, recipe.augment, settings.resampler), uniform
+        return *images.batch(rows, uniform, schedule.augment, settings.resampler), uniform
 
     def step(loaded: tuple[np.ndarray, ...], epoch: int) -> dict[str, torch.Tensor]:
         pixels, labels, uniform = loaded
         batch = contract.normalise(torch.from_numpy(pixels).to(device))
-        batch = augment(batch, uniform, recipe.augment)
+        batch = augment(batch, uniform, schedule.augment)
         batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, half) if half else nullcontext():
             embedding = forward(batch)
@@ -95,12 +95,12 @@ def main() -> None:
         }
 
     used = {key: params[key] for key in CHOICES}
-    used |= {"train": settings.model_dump(), "recipe": recipe.model_dump()}
+    used |= {"train": settings.model_dump(), "recipe": schedule.model_dump()}
     used["margin"] = margin_params.model_dump()
     loop = Loop(settings.accumulate, settings.precision == "fp16", settings.checkpoint_steps)
     with checkpoints("train", used, inputs) as saved:
         modules = {"network": network, "classifier": classifier}
-        fit("train", modules, recipe, len(images), step, saved, LOG, seed, load_batch, loop)
+        fit("train", modules, schedule, len(images), step, saved, LOG, seed, load_batch, loop)
         centres = whole_state(classifier)
         if rank() == 0:
             described = family.describe(network_params)

@@ -1,4 +1,4 @@
-"""Settings of the trunk's training: section `train`, and one recipe in `schedules`."""
+"""Settings of the trunk's training: section `train`, and one entry of `schedules`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from stages.core.params import ModelName, Section
-from stages.core.recipe import Resampler
+from stages.core.schedule import Resampler
 
 
 class Params(Section):

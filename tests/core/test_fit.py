@@ -20,10 +20,10 @@ from stages.core.errors import InputError
 from stages.core.fit import Loop, _batches, fit
 from stages.core.gradients import DivergedError
 from stages.core.parent import PARENT_POLL_S, die_with_parent
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 
 ROWS = 23
-RECIPE = Recipe(epochs=4, batch=5, lr=0.1, clip=1.0)
+SCHEDULE = Schedule(epochs=4, batch=5, lr=0.1, clip=1.0)
 
 
 def toy() -> tuple[nn.Module, callable]:
@@ -39,7 +39,7 @@ def toy() -> tuple[nn.Module, callable]:
 
 def run(
     folder: Path,
-    recipe: Recipe = RECIPE,
+    schedule: Schedule = SCHEDULE,
     stop_after: int | None = None,
     every: int | None = None,
 ) -> nn.Module:
@@ -54,7 +54,7 @@ def run(
 
     folder.mkdir(exist_ok=True)
     saved, loop = Checkpoints(folder), Loop(checkpoint_steps=every)
-    fit("toy", {"toy": network}, recipe, ROWS, counted, saved, folder / "log", 1, loop=loop)
+    fit("toy", {"toy": network}, schedule, ROWS, counted, saved, folder / "log", 1, loop=loop)
     return network
 
 
@@ -82,7 +82,7 @@ def test_every_row_once_an_epoch_in_batches_of_almost_equal_length() -> None:
     for rows, batch in [(23, 5), (21, 5), (5, 5), (6, 5), (2, 5)]:
         batches = _batches(rows, batch, seed=0, name="toy", epoch=3)
         assert sorted(np.concatenate(batches)) == list(range(rows))
-        assert len(batches) == RECIPE.model_copy(update={"batch": batch}).steps_per_epoch(rows)
+        assert len(batches) == SCHEDULE.model_copy(update={"batch": batch}).steps_per_epoch(rows)
         assert min(map(len, batches)) >= max(map(len, batches)) - 1 > 0
         assert max(map(len, batches)) <= batch
 
@@ -100,7 +100,7 @@ def test_batches_load_ahead_in_the_order_of_the_steps(tmp_path) -> None:
         return step(rows, epoch)
 
     saved = Checkpoints(tmp_path)
-    fit("toy", {"toy": network}, RECIPE, ROWS, checked, saved, tmp_path / "log", 1, load)
+    fit("toy", {"toy": network}, SCHEDULE, ROWS, checked, saved, tmp_path / "log", 1, load)
     assert used == loaded
     assert torch.equal(weights(network), weights(run(tmp_path / "plain")))
 
@@ -113,7 +113,7 @@ def test_what_fails_while_loading_ends_the_training(tmp_path) -> None:
 
     with pytest.raises(InputError, match="photograph.jpg"):
         saved = Checkpoints(tmp_path)
-        fit("toy", {"toy": network}, RECIPE, ROWS, step, saved, tmp_path / "log", 1, load)
+        fit("toy", {"toy": network}, SCHEDULE, ROWS, step, saved, tmp_path / "log", 1, load)
 
 
 def test_a_batch_that_does_not_reach_all_parts_is_refused(tmp_path) -> None:
@@ -122,16 +122,16 @@ def test_a_batch_that_does_not_reach_all_parts_is_refused(tmp_path) -> None:
     for parts, said in ((5, "some of the 1 processes without"), (4, "BatchNorm a single image")):
         loop, modules = Loop(accumulate=parts), {"toy": network.train(parts == 4)}
         with pytest.raises(InputError, match=f"batches of 5 from 23 images, in {parts} .*{said}"):
-            fit("toy", modules, RECIPE, ROWS, step, saved, tmp_path / "log", 1, loop=loop)
+            fit("toy", modules, SCHEDULE, ROWS, step, saved, tmp_path / "log", 1, loop=loop)
 
 
 def test_a_batch_of_one_image_is_refused_where_batchnorm_learns(tmp_path) -> None:
     """23 rows by two leave one alone; nothing is refused where nothing is trained."""
     network, step = toy()
-    saved, recipe = Checkpoints(tmp_path), RECIPE.model_copy(update={"batch": 2})
+    saved, schedule = Checkpoints(tmp_path), SCHEDULE.model_copy(update={"batch": 2})
     with pytest.raises(InputError, match="batches of 2 from 23 images leave BatchNorm a single"):
-        fit("toy", {"toy": network}, recipe, ROWS, step, saved, tmp_path / "log", 1)
-    idle = recipe.model_copy(update={"epochs": 0})
+        fit("toy", {"toy": network}, schedule, ROWS, step, saved, tmp_path / "log", 1)
+    idle = schedule.model_copy(update={"epochs": 0})
     fit("toy", {"toy": network}, idle, ROWS, step, saved, tmp_path / "log", 1)
 
 
@@ -161,14 +161,14 @@ def test_nan_stops_within_the_step_and_keeps_the_last_checkpoint(tmp_path) -> No
 
     saved = Checkpoints(tmp_path)
     with pytest.raises(DivergedError, match="toy: not finite at step 10: loss"):
-        fit("toy", {"toy": network}, RECIPE, ROWS, poisoned, saved, tmp_path / "log", seed=1)
+        fit("toy", {"toy": network}, SCHEDULE, ROWS, poisoned, saved, tmp_path / "log", seed=1)
     assert len(saved.load()["history"]) == 2
 
 
 @pytest.mark.parametrize("parts", [2, 3])
 def test_accumulated_parts_are_one_batch(tmp_path, parts: int) -> None:
     """Parts of unequal size: 12 and 11 rows a batch, so 6 + 6, 6 + 5, 4 + 4 + 4, 4 + 4 + 3."""
-    recipe = RECIPE.model_copy(update={"batch": 12, "momentum": 0.9})
+    schedule = SCHEDULE.model_copy(update={"batch": 12, "momentum": 0.9})
 
     def trained(folder: Path, loop: Loop) -> nn.Module:
         torch.manual_seed(0)
@@ -180,7 +180,7 @@ def test_accumulated_parts_are_one_batch(tmp_path, parts: int) -> None:
 
         folder.mkdir()
         saved = Checkpoints(folder)
-        fit("toy", {"toy": network}, recipe, ROWS, step, saved, folder / "log", 1, loop=loop)
+        fit("toy", {"toy": network}, schedule, ROWS, step, saved, folder / "log", 1, loop=loop)
         return network
 
     torch.testing.assert_close(
@@ -199,12 +199,12 @@ def test_infinite_gradient_names_the_tensor(tmp_path) -> None:
 
     with pytest.raises(DivergedError, match="toy: not finite at step 0: gradient of toy.0.bias"):
         saved = Checkpoints(tmp_path)
-        fit("toy", {"toy": network}, RECIPE, ROWS, step, saved, tmp_path / "log", seed=1)
+        fit("toy", {"toy": network}, SCHEDULE, ROWS, step, saved, tmp_path / "log", seed=1)
 
 
 def test_no_epochs_leaves_the_weights_alone(tmp_path) -> None:
     before = weights(toy()[0])
-    after = run(tmp_path, RECIPE.model_copy(update={"epochs": 0}))
+    after = run(tmp_path, SCHEDULE.model_copy(update={"epochs": 0}))
     assert torch.equal(weights(after), before)
     assert (tmp_path / "log/plots").is_dir()
     assert (tmp_path / "log/metrics.json").is_file()

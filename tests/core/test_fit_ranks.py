@@ -17,16 +17,16 @@ from stages.core import ranks
 from stages.core.checkpoints import STATE, Checkpoints
 from stages.core.fit import Loop, fit
 from stages.core.gradients import DivergedError
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 from stages.losses import curricularface, magface
 from stages.losses._classifier import Classifier
 from stages.networks._dropout import Dropout
 from tests.groups import on_ranks
 
 ROWS, CLASSES, WIDTH = 46, 7, 6  # batches of 12 and 11: unequal shares on two and three ranks
-RECIPE = Recipe(epochs=5, batch=12, lr=0.05, clip=1.0, decay="cosine", warmup_epochs=1)
-LONG = RECIPE.model_copy(update={"epochs": 50})
-TOGETHER = RECIPE.model_copy(update={"clip": 0.5, "clip_centres": True})
+SCHEDULE = Schedule(epochs=5, batch=12, lr=0.05, clip=1.0, decay="cosine", warmup_epochs=1)
+LONG = SCHEDULE.model_copy(update={"epochs": 50})
+TOGETHER = SCHEDULE.model_copy(update={"clip": 0.5, "clip_centres": True})
 STEPS_PER_EPOCH = 4
 MARGINS = {
     "curricularface": lambda: curricularface.build(curricularface.Params(scale=8.0)),
@@ -63,14 +63,14 @@ class Task:
 def train(
     task: Task,
     folder: Path,
-    recipe: Recipe = RECIPE,
+    schedule: Schedule = SCHEDULE,
     step: Callable[[np.ndarray, int], dict[str, Tensor]] | None = None,
     every: int | None = None,
 ) -> dict[str, Any]:
     """Train; what the last checkpoint says, the same on every rank."""
     folder.mkdir(parents=True, exist_ok=True)
     saved, loop = Checkpoints(folder), Loop(checkpoint_steps=every)
-    fit("toy", task.modules, recipe, ROWS, step or task.step, saved, folder / "log", 1, loop=loop)
+    fit("toy", task.modules, schedule, ROWS, step or task.step, saved, folder / "log", 1, loop=loop)
     return saved.load()
 
 
@@ -94,7 +94,7 @@ def first_losses(folder: Path) -> list[float]:
         losses.append(values["loss"].item())
         return values
 
-    train(task, folder, RECIPE.model_copy(update={"epochs": 2, "warmup_epochs": 0}), step)
+    train(task, folder, SCHEDULE.model_copy(update={"epochs": 2, "warmup_epochs": 0}), step)
     return losses[:5]
 
 

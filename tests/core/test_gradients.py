@@ -9,10 +9,10 @@ from torch import nn
 from stages.core import gradients, ranks
 from stages.core.gradients import Descent, DivergedError, LossScale
 from stages.core.optim import build_optimizer
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 from tests.groups import on_ranks
 
-RECIPE = Recipe(epochs=1, batch=2, lr=0.5, momentum=0, weight_decay=0)
+RECIPE = Schedule(epochs=1, batch=2, lr=0.5, momentum=0, weight_decay=0)
 OVERFLOW = 2.0**112  # a loss of this slope is infinite in float32 when scaled by 2^16
 
 

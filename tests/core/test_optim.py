@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from stages.core.optim import build_optimizer, set_learning_rate, trained_parameters
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 
 BASE = {"epochs": 1, "batch": 2, "lr": 0.1, "weight_decay": 4e-4}
 
@@ -25,8 +25,8 @@ def modules() -> dict[str, nn.Module]:
     return {"network": network.append(nn.BatchNorm1d(2)), "classifier": Centres()}
 
 
-def decays(recipe: Recipe, parts: dict[str, nn.Module]) -> dict[str, float]:
-    optimizer = build_optimizer(recipe, parts)
+def decays(schedule: Schedule, parts: dict[str, nn.Module]) -> dict[str, float]:
+    optimizer = build_optimizer(schedule, parts)
     return {
         name: group["weight_decay"]
         for group in optimizer.param_groups
@@ -36,7 +36,7 @@ def decays(recipe: Recipe, parts: dict[str, nn.Module]) -> dict[str, float]:
 
 def test_one_group_where_all_parameters_are_alike() -> None:
     parts = modules()
-    optimizer = build_optimizer(Recipe(**BASE), parts)
+    optimizer = build_optimizer(Schedule(**BASE), parts)
     (group,) = optimizer.param_groups
     assert group["weight_decay"] == 4e-4
     assert group["param_names"] == list(trained_parameters(parts))
@@ -44,7 +44,7 @@ def test_one_group_where_all_parameters_are_alike() -> None:
 
 
 def test_batch_norm_may_go_without_weight_decay() -> None:
-    found = decays(Recipe(**BASE, weight_decay_norm=0), modules())
+    found = decays(Schedule(**BASE, weight_decay_norm=0), modules())
     free = {name for name, decay in found.items() if decay == 0}
     norms = {"network.0.1.weight", "network.0.1.bias", "network.4.weight", "network.4.bias"}
     assert free == norms
@@ -53,7 +53,7 @@ def test_batch_norm_may_go_without_weight_decay() -> None:
 
 def test_centres_and_embedding_layer_may_decay_more_than_the_body() -> None:
     """MultiFace's MobileFaceNet: 4e-4, 4e-5, and 0 for BatchNorm."""
-    found = decays(Recipe(**BASE, weight_decay_norm=0, weight_decay_body=4e-5), modules())
+    found = decays(Schedule(**BASE, weight_decay_norm=0, weight_decay_body=4e-5), modules())
     strong = {name for name, decay in found.items() if decay == 4e-4}
     assert strong == {"network.3.weight", "classifier.centres"}
     assert found["network.0.0.weight"] == found["network.0.2.weight"] == 4e-5
@@ -64,8 +64,8 @@ def test_centres_and_embedding_layer_may_decay_more_than_the_body() -> None:
 def test_gamma_has_a_rate_of_its_own_and_no_weight_decay() -> None:
     head = nn.Linear(2, 2)
     head.gamma = nn.Parameter(torch.tensor(0.01))
-    recipe = Recipe(**BASE | {"optimizer": "adamw", "gamma_lr": 0.02})
-    optimizer = build_optimizer(recipe, {"head": head})
+    schedule = Schedule(**BASE | {"optimizer": "adamw", "gamma_lr": 0.02})
+    optimizer = build_optimizer(schedule, {"head": head})
     rates = {group["lr"]: group["param_names"] for group in optimizer.param_groups}
     assert rates == {0.02: ["head.gamma"], 0.1: ["head.weight", "head.bias"]}
     set_learning_rate(optimizer, 0.01)
@@ -77,8 +77,8 @@ def test_gamma_is_known_by_the_last_part_of_its_name() -> None:
     inner, outer = nn.Module(), nn.Module()
     inner.gamma, inner.my_gamma = (nn.Parameter(torch.ones(1)) for _ in range(2))
     outer.aggregate, outer.weight = inner, nn.Parameter(torch.ones(1))
-    recipe = Recipe(**BASE | {"gamma_lr": 0.02})
-    optimizer = build_optimizer(recipe, {"head": outer})
+    schedule = Schedule(**BASE | {"gamma_lr": 0.02})
+    optimizer = build_optimizer(schedule, {"head": outer})
     rates = {group["lr"]: set(group["param_names"]) for group in optimizer.param_groups}
     assert rates == {
         0.02: {"head.aggregate.gamma"},
@@ -90,7 +90,7 @@ def test_frozen_parameters_are_left_out() -> None:
     parts = modules()
     parts["classifier"].requires_grad_(False)
     parts["network"][4].weight.requires_grad_(False)
-    names = set(decays(Recipe(**BASE), parts))
+    names = set(decays(Schedule(**BASE), parts))
     assert not {"classifier.centres", "network.4.weight"} & names
     assert "network.4.bias" in names
 
@@ -104,7 +104,7 @@ def test_two_steps_by_hand(name: str, momentum: float) -> None:
     toy = nn.Module()
     toy.w = nn.Parameter(torch.tensor([start], dtype=torch.float64))
     settings = {"optimizer": name, "momentum": momentum, "weight_decay": decay}
-    optimizer = build_optimizer(Recipe(epochs=1, batch=2, lr=lr, **settings), {"toy": toy})
+    optimizer = build_optimizer(Schedule(epochs=1, batch=2, lr=lr, **settings), {"toy": toy})
     w = start
     first = second = 0.0
     for step, own in enumerate(gradients, start=1):
@@ -125,12 +125,12 @@ def test_two_steps_by_hand(name: str, momentum: float) -> None:
 
 def test_state_comes_back_by_group() -> None:
     parts = modules()
-    recipe = Recipe(**BASE, weight_decay_norm=0)
-    optimizer = build_optimizer(recipe, parts)
+    schedule = Schedule(**BASE, weight_decay_norm=0)
+    optimizer = build_optimizer(schedule, parts)
     for value in trained_parameters(parts).values():
         value.grad = torch.ones_like(value)
     optimizer.step()
-    other = build_optimizer(recipe, parts)
+    other = build_optimizer(schedule, parts)
     other.load_state_dict(optimizer.state_dict())
     assert [g["share"] for g in other.param_groups] == [1, 1]
     assert [g["param_names"] for g in other.param_groups] == [

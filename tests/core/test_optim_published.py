@@ -14,7 +14,7 @@ from torch import nn
 from stages.check.code import ROOT
 from stages.core.contract import InputContract
 from stages.core.optim import build_optimizer, set_learning_rate, trained_parameters
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 from stages.datasets._augment import augment, degrade, draws
 from stages.losses._classifier import Classifier
 from stages.networks import mobilefacenet
@@ -44,8 +44,8 @@ MAP = [8, 7, 7]
 LABELS = torch.tensor([0, 1, 2, 3])
 
 
-def recipe(name: str) -> Recipe:
-    return Recipe.model_validate(SCHEDULES[name])
+def recipe(name: str) -> Schedule:
+    return Schedule.model_validate(SCHEDULES[name])
 
 
 def trunk(name: str) -> dict[str, nn.Module]:
@@ -106,7 +106,9 @@ def test_two_steps_of_a_head(name: str) -> None:
     _all_moved(parts, before)
 
 
-def _descend(parts: dict[str, nn.Module], optimizer: Any, loss: torch.Tensor, how: Recipe) -> None:
+def _descend(
+    parts: dict[str, nn.Module], optimizer: Any, loss: torch.Tensor, how: Schedule
+) -> None:
     assert torch.isfinite(loss)
     optimizer.zero_grad()
     loss.backward()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stages.core.recipe import Augmentation
+from stages.core.schedule import Augmentation
 from stages.core.seeding import derive
 from stages.datasets import _distort
 from stages.datasets._augment import DRAWS, OF_PHOTOGRAPH, augment, degrade, draws

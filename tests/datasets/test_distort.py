@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stages.core.recipe import Augmentation
+from stages.core.schedule import Augmentation
 from stages.datasets import _distort
 from stages.datasets._distort import (
     BINS,

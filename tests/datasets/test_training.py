@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stages.core.errors import InputError
-from stages.core.recipe import Augmentation
+from stages.core.schedule import Augmentation
 from stages.datasets._augment import degrade, draws
 from stages.datasets._resize import resize
 from stages.datasets._store import ImageSetWriter

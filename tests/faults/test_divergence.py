@@ -18,7 +18,7 @@ from stages.check.code import LISTED, ROOT, code_of
 from stages.core.checkpoints import Checkpoints
 from stages.core.errors import DivergedError
 from stages.core.fit import Loop, fit
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 from tests.head.made import project
 
 HEADS = {
@@ -69,12 +69,12 @@ def train(place: str | None, at: int, loop: Loop = WHOLE_BATCH, by_name: bool = 
     torch.manual_seed(0)
     network = nn.Linear(3, 1)
     inputs = torch.randn(ROWS, 3)
-    recipe = Recipe(epochs=2, batch=BATCH, lr=0.1)
+    schedule = Schedule(epochs=2, batch=BATCH, lr=0.1)
     told: dict = {}
     given = {
         "name": "toy",
         "modules": {"toy": network},
-        "recipe": recipe,
+        "schedule": schedule,
         "rows": ROWS,
         "step": lambda rows, epoch: {"loss": network(inputs[rows]).square().mean()},
         "saved": Checkpoints(Path("saved")),
@@ -122,13 +122,13 @@ def test_watching_changes_nothing() -> None:
     metrics = json.loads(Path("log/metrics.json").read_text())
     torch.manual_seed(0)
     network, inputs = nn.Linear(3, 1), torch.randn(ROWS, 3)
-    recipe = Recipe(epochs=2, batch=BATCH, lr=0.1)
+    schedule = Schedule(epochs=2, batch=BATCH, lr=0.1)
 
     def step(rows, epoch):
         return {"loss": network(inputs[rows]).square().mean()}
 
     saved = Checkpoints(Path("other"))
-    fit("toy", {"toy": network}, recipe, ROWS, step, saved, Path("log2"), 0)
+    fit("toy", {"toy": network}, schedule, ROWS, step, saved, Path("log2"), 0)
     assert json.loads(Path("log2/metrics.json").read_text()) == metrics
 
 
@@ -137,6 +137,6 @@ def test_a_changed_contract_ends_the_import() -> None:
     def changed() -> None: ...
 
     del changed.__wrapped__
-    with pytest.raises(ImportError, match="no longer takes modules, recipe, rows, step, loop"):
+    with pytest.raises(ImportError, match="no longer takes modules, schedule, rows, step, loop"):
         contract_of(changed)
     assert contract_of(fit) == CONTRACT

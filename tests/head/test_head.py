@@ -159,7 +159,7 @@ def test_people_and_their_images() -> None:
 
 def test_sets_are_of_one_person_in_clips_that_share_their_photograph() -> None:
     trunk = frozen()
-    drawn = sets.Sets(coreset, trunk.recipe, trunk, "coreset", 0)
+    drawn = sets.Sets(coreset, trunk.schedule, trunk, "coreset", 0)
     rows = np.array([0, 5, 3])
     for epoch in range(6):
         images, first, uniform = drawn.draw(rows, rows, epoch)
@@ -179,7 +179,7 @@ def test_sets_are_of_one_person_in_clips_that_share_their_photograph() -> None:
 
 def test_the_bank_holds_what_the_trunk_says_of_each_frame() -> None:
     trunk = frozen(views=2, clip_length=2)
-    bank = sets._bank(trunk.recipe, trunk, "coreset", 0)
+    bank = sets._bank(trunk.schedule, trunk, "coreset", 0)
     assert bank.shape == (sum(PEOPLE), 2, 2, EMBEDDING)
     rows = np.arange(sum(PEOPLE))
     uniform = sets.draws(0, "head coreset view 1 frame 0", 0, rows)

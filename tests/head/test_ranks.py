@@ -36,7 +36,7 @@ class InFloat64(Frozen):
 
     def bodies(self, rows: np.ndarray, uniform: np.ndarray) -> torch.Tensor:
         self.network.double()
-        pixels, _ = self.images.batch(rows, uniform, self.recipe.augment, self.recipe.resampler)
+        pixels, _ = self.images.batch(rows, uniform, self.schedule.augment, self.schedule.resampler)
         with torch.no_grad():
             return self.network.body(self.contract.normalise(torch.from_numpy(pixels)).double())
 

@@ -17,7 +17,7 @@ from dvc.utils.hydra import apply_overrides, get_hydra_sweeps
 
 from stages.check import validate as check
 from stages.check.code import ROOT
-from stages.core.recipe import Recipe
+from stages.core.schedule import Schedule
 from stages.report.commands import NAME, Command, commands, document, hydra, read_commands
 from stages.report.conditions import with_conditions
 from stages.report.published import (
@@ -171,7 +171,7 @@ def test_a_recipe_replaces_the_whole_section(project: Path) -> None:
         recipe = params["schedules"][recipes[head]]
         used = params["head"]["shared"] | params["head"][head]
         assert {key: used[key] for key in recipe} == recipe
-        assert not (used.keys() - recipe.keys()) & Recipe.model_fields.keys()
+        assert not (used.keys() - recipe.keys()) & Schedule.model_fields.keys()
     assert seen == set(recipes)
 
 

@@ -43,7 +43,7 @@ class Augmentation(Section):
         return self
 
 
-class Recipe(Section):
+class Schedule(Section):
     """How the parameters move; the learning rate is set for every iteration."""
 
     epochs: int = Field(ge=0)
@@ -68,7 +68,7 @@ class Recipe(Section):
     augment: Augmentation = Augmentation()
 
     @model_validator(mode="after")
-    def _consistent(self) -> Recipe:
+    def _consistent(self) -> Schedule:
         if self.warmup_epochs and self.warmup_steps:
             raise ValueError("warmup_epochs and warmup_steps exclude each other")
         if self.decay == "step" and not self.milestones:
