@@ -1,14 +1,14 @@
 """The code in the deps of dvc.yaml; `python -m tests.deps` writes it there anew.
 
-A dep like stages/losses/${loss}.py stands for each file of that library in turn. What else a stage
-runs stands in its list, which the stage check writes and depends on.
+A dep like data/check/losses/${loss} stands for the digest of each file of that library in turn.
+What else a stage runs stands in its list. The stage check writes both, and depends on all code.
 """
 
 from __future__ import annotations
 
 from ruamel.yaml import YAML
 
-from stages.check.code import LISTED, LISTS, ROOT, chosen_of, code_of
+from stages.check.code import LISTS, ROOT, chosen_of
 
 FILE = ROOT / "dvc.yaml"
 PIPELINE = YAML(typ="safe").load(FILE)["stages"]
@@ -21,13 +21,11 @@ def definition(stage: dict) -> dict:
 
 def code_deps(stage: str) -> set[str]:
     """What a stage has in its deps beside data."""
-    if stage != CHECK:
-        return {str(LISTS / stage), *chosen_of(stage)}
-    return code_of(stage).union(*map(code_of, LISTED))
+    return {"stages"} if stage == CHECK else {str(LISTS / stage), *chosen_of(stage)}
 
 
 def is_code_dep(dep: str) -> bool:
-    return dep.startswith(f"{LISTS}/") or (dep.startswith("stages/") and dep.endswith(".py"))
+    return dep.startswith(f"{LISTS}/") or dep.split("/")[0] == "stages"
 
 
 def main() -> None:

@@ -3,7 +3,7 @@ second, no torch."""
 
 from __future__ import annotations
 
-from stages.check.code import LISTED, LISTS, hashes
+from stages.check.code import LISTS, lists
 from stages.check.validate import validate
 from stages.core.entry import start
 from stages.core.files import atomic_folder
@@ -11,11 +11,12 @@ from stages.core.params import read_params
 
 
 def main() -> None:
-    """Validate params.yaml; then list the code of every other stage, which stands before it."""
+    """Validate params.yaml; then list the code of every other stage, which depends on its list."""
     validate(read_params())
     with atomic_folder(LISTS) as scratch:
-        for stage in LISTED:
-            (scratch / stage).write_text(hashes(stage))
+        for name, text in lists().items():
+            (scratch / name).parent.mkdir(exist_ok=True)
+            (scratch / name).write_text(text)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """The code that each stage of dvc.yaml runs, read from the source without running it.
 
-One stage, check, depends on every file; every other depends on its own list of hashes that check
-writes, and on the files that params.yaml names. That is as exact as a list of all files at every
-stage, and DVC, whose work grows with deps times stages, has far fewer of them to look at.
+One stage, check, depends on the folder `stages`. Every other stage depends on its own list of
+digests, which check writes, and on the digest of each file that params.yaml chooses. That is as
+exact as a list of all files at every stage. DVC's work grows with the number of dependencies, and
+it has far fewer of them to look at.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
-from hashlib import md5
 from pathlib import Path
 
-from stages.core.params import STAGES
+from stages.check.digest import digest, parsed
+from stages.core.params import STAGES, choices
 
 ROOT = STAGES.parent
 LISTS = Path("data/check")
@@ -33,37 +34,63 @@ LISTED = (  # all stages of dvc.yaml but check; what follows `_` is a module of 
     "evaluate",
     "report",
 )
-CHOSEN = {  # what names the file of a library that a stage loads
+CHOSEN = {  # library: what in dvc.yaml names the file of it that a stage loads
     "losses": "${loss}",
     "networks": "${backbone.name}",
     "heads": "${item.head}",
     "datasets": "${item.format}",
     "protocols": "${item.protocol}",
 }
+DOCSTRINGS_READ = {"report": "stages/protocols/"}  # stage: where the docstrings are that it prints
 NAMED_BY_ENTRY = {"unpack": {"datasets"}, "evaluate": {"protocols"}}
 
 
-def hashes(stage: str) -> str:
-    """MD5 and name of each file, as md5sum writes and checks them."""
-    files = sorted(code_of(stage))
-    return "".join(f"{md5((ROOT / f).read_bytes()).hexdigest()}  {f}\n" for f in files)
+def lists() -> dict[str, str]:
+    """Text of each file below LISTS, by its name there: a list for each stage of LISTED, and one
+    for each file that params.yaml can choose.
+
+    A line is the MD5 (`stages/check/digest.py`) and the name of a file.
+    """
+    found = {stage: _list_of(stage) for stage in LISTED}
+    for library in CHOSEN:
+        for name in choices(library):
+            found[f"{library}/{name}"] = _line(f"stages/{library}/{name}.py")
+    return found
+
+
+def _list_of(stage: str) -> str:
+    read = DOCSTRINGS_READ.get(stage)
+    return "".join(
+        _line(file, with_docstrings=bool(read and file.startswith(read)))
+        for file in sorted(code_of(stage))
+    )
+
+
+def _line(file: str, with_docstrings: bool = False) -> str:
+    return f"{digest(ROOT / file, with_docstrings)}  {file}\n"
 
 
 def code_of(stage: str) -> set[str]:
     """Files that a stage runs whatever params.yaml chooses: its import closure, and that of every
-    file it might be told to load, but not these files themselves (`chosen_of`)."""
+    file it might be told to load, but not these files themselves (`chosen_of`). What else lies in
+    the stage's folder, such as a table or a template, is read by it."""
     needed = closure(*entry_modules(stage))
     for library in _libraries(stage, needed):
         for file in (STAGES / library).glob("[!_]*.py"):
             loaded = closure(f"stages.{library}.{file.stem}")
             needed |= loaded - {str(file.relative_to(ROOT))}
-    return needed
+    beside = (STAGES / stage.partition("_")[0]).iterdir()
+    return needed | {
+        str(file.relative_to(ROOT))
+        for file in beside
+        if file.is_file() and file.suffix not in (".py", ".pyc") and file.name[0] != "."
+    }
 
 
 def chosen_of(stage: str) -> set[str]:
-    """Files that params.yaml chooses for a stage, as deps of dvc.yaml."""
+    """The lists of what params.yaml chooses for a stage, as deps of dvc.yaml."""
     libraries = _libraries(stage, closure(*entry_modules(stage)))
-    return {f"stages/{library}/{CHOSEN[library]}.py" for library in libraries}
+    return {f"{LISTS}/{library}/{CHOSEN[library]}" for library in libraries}
 
 
 def _libraries(stage: str, needed: set[str]) -> set[str]:
@@ -83,15 +110,10 @@ def module_file(module: str) -> Path | None:
 
 
 @cache
-def _parsed(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(), str(file))
-
-
-@cache
 def imports(file: Path) -> frozenset[str]:
     """Dotted names of our modules that `file` imports, within functions too."""
     found: set[str] = set()
-    for node in _executed(_parsed(file)):
+    for node in _executed(parsed(file)):
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -134,7 +156,7 @@ def _loads(file: Path) -> frozenset[str]:
     if "load(" not in file.read_text():  # spares a walk through every expression
         return frozenset()
     libraries = set()
-    for node in ast.walk(_parsed(file)):
+    for node in ast.walk(parsed(file)):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "load":
             first = node.args[0] if node.args else None
             if isinstance(first, ast.Constant):

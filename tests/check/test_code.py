@@ -1,4 +1,4 @@
-"""The lists of code that check writes: exact, readable by md5sum, and what decides staleness."""
+"""The lists of code that check writes: exact, and what decides which stages are stale."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from stages.check import code
-from stages.check.code import LISTED, LISTS, PACKAGE, ROOT, code_of, entry_modules, hashes, imports
+from stages.check.code import LISTED, LISTS, PACKAGE, ROOT, code_of, entry_modules, imports, lists
 from tests.deps import PIPELINE
 
 LOADED = """
@@ -55,36 +55,63 @@ def test_packages_hold_no_code_but_the_one_that_is_listed() -> None:
             assert all(isinstance(one, ast.Expr) for one in held), file
 
 
-def test_md5sum_checks_a_list(tmp_path: Path) -> None:
-    (tmp_path / "train").write_text(hashes("train"))
-    subprocess.run(["md5sum", "--check", "--strict", tmp_path / "train"], cwd=ROOT, check=True)
+def test_a_list_names_each_file_of_a_stage_once() -> None:
+    made = lists()
+    for stage in LISTED:
+        names = [line.split("  ")[1] for line in made[stage].splitlines()]
+        assert names == sorted(code_of(stage))
+    assert made["losses/arcface"].endswith("  stages/losses/arcface.py\n")
 
 
 def test_an_edit_changes_the_lists_of_the_stages_that_run_the_file(tmp_path: Path) -> None:
-    """Through the command, in a copy; a comment is an edit."""
+    """Through the command, in a copy. Only words that the report prints are an edit."""
     shutil.copytree(ROOT / "stages", tmp_path / "stages")
     shutil.copy(ROOT / "params.yaml", tmp_path)
     before = written(tmp_path)
-    for file, hit in {
-        "core/fit.py": {"train", "distill", "head"},
-        "distill/student.py": {"distill"},
-        "core/files.py": set(before),
-        "losses/magface.py": set(),
-    }.items():
+    every_stage = set(LISTED)
+    for file, edit, hit in (
+        ("core/fit.py", with_code, {"train", "distill", "head"}),
+        ("core/fit.py", with_comment, set()),
+        ("core/fit.py", with_docstring, set()),
+        ("distill/student.py", with_code, {"distill"}),
+        ("core/files.py", with_code, every_stage),
+        ("core/files.py", with_comment, set()),
+        ("losses/magface.py", with_code, {"losses/magface"}),
+        ("losses/magface.py", with_comment, set()),
+        ("protocols/pairs.py", with_code, {"protocols/pairs", "report"}),
+        ("protocols/pairs.py", with_docstring, {"report"}),
+        ("report/published.csv", with_code, {"report"}),
+    ):
         edited = tmp_path / "stages" / file
         text = edited.read_text()
-        edited.write_text(text + "\n# edited\n")
+        edited.write_text(edit(text))
+        assert edited.read_text() != text
         after = written(tmp_path)
-        assert {name for name in before if before[name] != after[name]} == hit, file
+        assert before.keys() == after.keys()
+        assert {name for name in before if before[name] != after[name]} == hit, (file, edit)
         edited.write_text(text)
     assert written(tmp_path) == before
+
+
+def with_code(text: str) -> str:
+    return text + "\nedited = True\n"
+
+
+def with_comment(text: str) -> str:
+    return text + "\n# edited\n"
+
+
+def with_docstring(text: str) -> str:
+    return text.replace('"""', '"""Edited. ', 1)
 
 
 def written(folder: Path) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if k != "DVC_STAGE"}
     command = [sys.executable, "-m", "stages.check"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, env=environment)
-    return {file.name: file.read_text() for file in (folder / LISTS).iterdir()}
+    root = folder / LISTS
+    files = [file for file in root.rglob("*") if file.is_file()]
+    return {str(file.relative_to(root)): file.read_text() for file in files}
 
 
 def test_what_only_a_type_checker_imports_is_not_run(tmp_path: Path) -> None:
