@@ -7,7 +7,6 @@
 # make full-size  a data set of half a million records: time and memory of every step
 # make faults  damaged input, kills, full disks and NaN, from five seeds; an hour on two cores
 # make hosts   two hosts train one trunk, lose each other and go on; Linux, as root
-# make deps    the code that stages depend on, written into dvc.yaml
 # make lint    ruff
 
 SHELL := /bin/bash
@@ -18,7 +17,7 @@ VENV2 := .venv-numpy2
 NUMPY2 := 2.4.6
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
-.PHONY: repro test golden golden-matrix bench full-size faults deps hosts test-numpy2 lint
+.PHONY: repro test golden golden-matrix bench full-size faults hosts test-numpy2 lint
 
 repro: $(VENV)/.runtime
 	@python -m stages.check.mend
@@ -45,9 +44,6 @@ full-size: $(VENV)/.development
 
 hosts: $(VENV)/.development
 	python -m tests.hosts
-
-deps: $(VENV)/.development
-	python -m tests.deps
 
 faults: $(VENV)/.development
 	python -m faults --seeds 0-4 -j 2 --write docs/faults.md

@@ -39,14 +39,14 @@ def test_a_folder_is_a_stage_or_a_library() -> None:
 
 @pytest.mark.parametrize("name", PIPELINE)
 def test_a_stage_depends_on_exactly_the_code_it_runs(name: str) -> None:
-    """Through its list, which check writes; `make deps` writes the deps anew."""
+    """Through its list, which check writes."""
     stage = definition(PIPELINE[name])
     package, _, module = name.partition("_")
     assert f"python -m stages.{package} {module}".strip() in stage["cmd"]
     code = {dep for dep in stage["deps"] if is_code_dep(dep)}
     needed = code_deps(name)
-    assert sorted(needed - code) == [], "missing from the deps: make deps"
-    assert sorted(code - needed) == [], "not run by the stage: make deps"
+    assert sorted(needed - code) == [], "missing from the deps in dvc.yaml"
+    assert sorted(code - needed) == [], "not run by the stage"
 
 
 @pytest.mark.parametrize("name", PIPELINE)
