@@ -18,7 +18,9 @@ from benchmarks._measure import Row, alternate
 from stages.datasets._store import ImageStore
 
 ROOT = Path(__file__).resolve().parent.parent
-NO_OP_FACTOR = 10  # a repro with nothing to do, over `dvc --version`
+NO_OP_FACTOR = 10.5  # a repro with nothing to do, over `dvc --version`
+OWN_WORK_FACTOR = 150  # a full run of stages that only copy their outputs, over `dvc --version`
+ROUNDS = 9  # of these two
 NO_OP_OF_TRIVIAL = 1.5  # and over that of stages of the same graph that are nothing
 START_SHARE = 0.35  # start of a stage that trains nothing, over `import torch`
 SMALLEST_FACTOR = 2  # the smallest run, over its imports and the first run of trivial stages
@@ -37,7 +39,8 @@ SMALLEST = {
     "test_sets": ["others"],
     "benchmarks": {"all": {"protocol": "all_pairs", "dataset": "others"}},
 }
-LEFT_BEHIND = ("tests/", "docs/", "metrics/", "dvc.lock")  # not of use, or results
+RESULTS = ("metrics/", "dvc.lock")
+LEFT_BEHIND = ("tests/", "docs/", *RESULTS)  # not of use, or results
 # What a stage imports when it works, by the beginning of its name.
 IMPORTS = {
     "check": "stages.check.__main__",
@@ -54,20 +57,51 @@ IMPORTS = {
 
 def rows() -> list[Row]:
     with tempfile.TemporaryDirectory() as scratch:
-        return [*no_op(), *starts(), *smallest(Path(scratch))]
+        return [*no_op(), own_work(Path(scratch)), *starts(), *smallest(Path(scratch))]
 
 
 def no_op() -> list[Row]:
     """Of this checkout, which must be up to date: a run would otherwise be measured, and done."""
-    if _run("dvc", "status", "--quiet", folder=ROOT, fails=True)():
-        raise SystemExit("the pipeline is not up to date: run `make repro` first")
+    _require_up_to_date()
     note = "the whole graph; against dvc --version"
     found = []
     for command in ("repro", "status"):
-        ours, theirs = alternate(_run("dvc", command), _run("dvc", "--version"), rounds=3)
+        ours, theirs = alternate(_run("dvc", command), _run("dvc", "--version"), rounds=ROUNDS)
         name = f"dvc {command}, nothing to do"
         found.append(Row(name, ours, theirs, 1 / NO_OP_FACTOR, 0.2, None, note, PER_STAGE))
     return found
+
+
+def own_work(scratch: Path) -> Row:
+    """DVC's own work of a full run: every command copies what this checkout has as its outputs."""
+    _require_up_to_date()
+    folder, saved, programs = (scratch / name for name in ("own_work", "saved", "programs"))
+    _copy_files(folder, RESULTS)
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
+    for stage in locked.values():
+        for out in stage["outs"]:
+            place = saved / _as_name(stage["cmd"]) / out["path"]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (ROOT / out["path"]).is_dir() else shutil.copy2
+            copy(ROOT / out["path"], place)
+    programs.mkdir()
+    copying = programs / "python"  # what dvc.yaml calls for every stage
+    copying.write_text(f'#!/bin/sh\ncp -r "{saved}/$(echo python "$@" | tr " /" "__")/." .\n')
+    copying.chmod(0o755)
+    path = f"{programs}:{os.environ['PATH']}"
+    run = _run("dvc", "repro", "--force", folder=folder, PATH=path)
+    ours, theirs = alternate(run, _run("dvc", "--version"), rounds=ROUNDS)
+    note = f"{len(locked)} stages that copy their outputs; against dvc --version"
+    return Row("dvc repro, its own work", ours, theirs, 1 / OWN_WORK_FACTOR, None, None, note)
+
+
+def _as_name(command: str) -> str:
+    return command.replace(" ", "_").replace("/", "_")
+
+
+def _require_up_to_date() -> None:
+    if _run("dvc", "status", "--quiet", folder=ROOT, fails=True)():
+        raise SystemExit("the pipeline is not up to date: run `make repro` first")
 
 
 def starts() -> list[Row]:
@@ -115,12 +149,7 @@ def smallest(scratch: Path) -> list[Row]:
 
 def _copy(folder: Path) -> None:
     """A repository with the files of this one and the smallest choices."""
-    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in files.stdout.splitlines():
-        if (ROOT / name).is_file() and not name.startswith(LEFT_BEHIND):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    _copy_files(folder, LEFT_BEHIND)
     for number, name in enumerate(SETS):
         _people(folder / "data/raw" / name, number * PEOPLE)
     params = yaml.safe_load((folder / "params.yaml").read_text()) | SMALLEST
@@ -128,8 +157,23 @@ def _copy(folder: Path) -> None:
     params["schedules"][params["schedule"]]["warmup_epochs"] = 0
     params["evaluate"]["bootstrap"] = 100
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    _commit(folder)
+
+
+def _copy_files(folder: Path, left_out: tuple[str, ...]) -> None:
+    """The files of this repository, committed or not, but for those whose names begin so."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    files = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in files.stdout.splitlines():
+        if (ROOT / name).is_file() and not name.startswith(left_out):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    _commit(folder)
+
+
+def _commit(folder: Path) -> None:
     who = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@localhost")
-    for command in (["init"], ["add", "--all"], [*who, "commit", "--message", "smallest"]):
+    for command in (["init"], ["add", "--all"], [*who, "commit", "--message", "files"]):
         _run("git", *command, folder=folder)()
 
 
@@ -156,8 +200,10 @@ def _timed(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _run(*command: str, folder: Path = ROOT, fails: bool = False) -> Callable[[], int]:
-    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(folder)}
+def _run(
+    *command: str, folder: Path = ROOT, fails: bool = False, **variables: str
+) -> Callable[[], int]:
+    environment = os.environ | {"DVC_NO_ANALYTICS": "1", "PYTHONPATH": str(folder)} | variables
 
     def run() -> int:
         done = subprocess.run(
