@@ -187,3 +187,11 @@ def test_a_death_later_than_the_wait_for_it_is_that_of_the_signal(tmp_path, monk
     assert run.is_over(kills.Moment(5.0, signal.SIGINT, kills.ALONE))
     assert run.process.returncode == 0
     assert run.starts == 2
+
+
+def test_a_file_that_no_list_names_is_not_taken_away(tmp_path) -> None:
+    for name in ("gallery/a.jpg", "unmated_probe/b.jpg", "unmated_probe/c.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    for seed in range(20):
+        assert storage._a_file_of(tmp_path, Random(seed)) == [tmp_path / "gallery/a.jpg"]
