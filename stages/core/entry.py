@@ -40,7 +40,7 @@ def start(
         parser.add_argument(name)
     for flag, settings in (options or {}).items():
         parser.add_argument(flag, **settings)
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     die_with_parent(of_dvc=OF_DVC in os.environ)
     keep_freed_memory()
     sweep_workspace()

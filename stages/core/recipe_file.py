@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from stages.core.errors import InputError
+from stages.core.image_set import ImageSet
 from stages.core.params import Section, parse
 from stages.core.yaml12 import parse_yaml
 
@@ -72,11 +73,6 @@ class DataSet(Section):
     datasets: dict[str, Settings]
     benchmarks: dict[str, Settings] = {}
 
-    @property
-    def roots(self) -> list[Path]:
-        """Where its files are."""
-        return [Path(entry["root"]) for entry in self.datasets.values()]
-
 
 def offered(folder: Path = FOLDER) -> list[str]:
     """Names of the recipes that a person may choose."""
@@ -120,9 +116,7 @@ def read_data(folder: Path = FOLDER) -> dict[str, DataSet]:
     for name, entry in _mapping(file).items():
         sets[name] = parse(DataSet, entry, name, file)
         for image_set, options in sets[name].datasets.items():
-            if not isinstance(options.get("root"), str):
-                key = f"{name}.datasets.{image_set}.root"
-                raise InputError(file, "no path", "write where its files are", key)
+            parse(ImageSet, options, f"{name}.datasets.{image_set}", file)
     return sets
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,7 @@ class Composed:
     Attributes:
         name: of the recipe.
         params: all parameters, as params.yaml is to hold them.
-        recipe: the recipe's own file.
-        steps: names of the recipes applied, bases first, the recipe last.
+        steps: recipes applied, by name, bases first, the recipe itself last.
         needs: data sets that the steps need together, by name, also those left out.
         left_out: names of needed data sets that `params` does without.
         whole: dotted names of the sections that hold what the recipe says and nothing else.
@@ -34,11 +33,15 @@ class Composed:
 
     name: str
     params: Settings
-    recipe: Recipe
-    steps: tuple[str, ...]
+    steps: dict[str, Recipe]
     needs: dict[str, DataSet]
     left_out: tuple[str, ...]
     whole: frozenset[str]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe's own file."""
+        return self.steps[self.name]
 
 
 def compose(
@@ -73,8 +76,7 @@ def compose(
     for recipe in steps.values():
         merge(params, recipe.params, recipe.replace)
     _leave_out(params, [needs[one] for one in left_out])
-    own = steps[name]
-    return Composed(name, params, own, tuple(steps), needs, left_out, frozenset(whole))
+    return Composed(name, params, steps, needs, left_out, frozenset(whole))
 
 
 def departures(params: Settings, folder: Path = FOLDER) -> list[Change]:
@@ -94,13 +96,18 @@ def _departures(composed: Composed, params: Settings) -> list[Change]:
 
 def decides(composed: Composed, path: tuple[str, ...]) -> bool:
     """Whether a recipe composed on top of {} sets the key at `path`, or that it be absent."""
-    value: Any = composed.params
-    for depth, part in enumerate(path):
-        if ".".join(path[:depth]) in composed.whole or not isinstance(value, dict):
+    parents = (".".join(path[:depth]) for depth in range(1, len(path)))
+    return any(one in composed.whole for one in parents) or sets(composed.params, path)
+
+
+def sets(params: Any, path: Sequence[str]) -> bool:
+    """Whether `params` hold the key at `path`, or instead of one of its sections another value."""
+    for part in path:
+        if not isinstance(params, dict):
             return True
-        if part not in value:
+        if part not in params:
             return False
-        value = value[part]
+        params = params[part]
     return True
 
 
@@ -167,13 +174,17 @@ def _moved(value: Any, root: str) -> Any:
 
 
 def _leave_out(params: Settings, left: list[DataSet]) -> None:
-    """Take the benchmarks of sets that were left out, and what else names these sets, away."""
+    """Take away what was left out: image sets, their benchmarks, and features of their images."""
     sets = {name for need in left for name in need.datasets}
-    names = {name for need in left for name in need.benchmarks}
-    for key in ("datasets", "benchmarks", "features"):
-        for name, entry in [*params.get(key, {}).items()]:
-            gone = key == "datasets" and name in sets or key == "benchmarks" and name in names
-            if gone or (isinstance(entry, dict) and entry.get("dataset") in sets):
-                del params[key][name]
+    gone = {
+        "datasets": sets,
+        "benchmarks": {name for need in left for name in need.benchmarks},
+        "features": set(),
+    }
+    for section, names in gone.items():
+        entries = params.get(section) or {}
+        for name in [*entries]:
+            if name in names or entries[name].get("dataset") in sets:
+                del entries[name]
     if sets:
         params["test_sets"] = [name for name in params["test_sets"] if name not in sets]

@@ -32,9 +32,11 @@ def main() -> None:
     # here, since pandas and matplotlib take longer to import than everything else
     from stages.report import results
     from stages.report.page import render
+    from stages.report.recipe import standing
     from stages.report.tables import latex, markdown, tables
 
-    params, missing = results.evaluated(read_params())
+    asked = read_params()
+    params, missing = results.evaluated(asked)
     for name, reason in missing.items():
         print(f"report: leaves out {name}: {reason}", file=sys.stderr)
     report, data, drawn = assemble(params, section("report", Params, params))
@@ -44,7 +46,8 @@ def main() -> None:
         (folder / "pictures").mkdir()
         for name, picture in drawn.items():
             (folder / "pictures" / f"{name}.png").write_bytes(picture.png)
-        (folder / "report.html").write_text(render(report, missing), encoding="utf-8")
+        page = render(report, missing, standing(asked))
+        (folder / "report.html").write_text(page, encoding="utf-8")
         made = tables(report)
         (folder / "tables.md").write_text(markdown(made), encoding="utf-8")
         (folder / "tables.tex").write_text(latex(made), encoding="utf-8")

@@ -115,11 +115,16 @@ def means(report: Report) -> dict[str, pd.DataFrame]:
     return dict(list(cells.groupby("benchmark", sort=False)))
 
 
-def render(report: Report, missing: Mapping[str, str] = MappingProxyType({})) -> str:
+def render(
+    report: Report,
+    missing: Mapping[str, str] = MappingProxyType({}),
+    recipe: str | None = None,
+) -> str:
     """The page as one self-contained HTML document.
 
     Args:
         missing: benchmarks of params.yaml that are left out, and why.
+        recipe: sentence about the recipe that params.yaml names, if any.
     """
     params = report.params
     table, mine, paired = beside_published(report)
@@ -134,6 +139,7 @@ def render(report: Report, missing: Mapping[str, str] = MappingProxyType({})) ->
     context = {
         "title": title(params),
         "summary": summary(params),
+        "recipe": recipe,
         "missing": missing,
         "benchmarks": benchmarks,
         "means": [_every_metric(name, cells, told) for name, cells in means(report).items()],

@@ -1,0 +1,44 @@
+"""Rows of published.csv that a recipe reproduces, read without pandas."""
+
+from __future__ import annotations
+
+import csv
+
+from stages.core.errors import InputError
+from stages.core.params import STAGES
+from stages.core.recipe_file import FOLDER
+
+TABLE = STAGES / "report" / "published.csv"
+NOT_KEYS = ("protocol", "value", "source")  # columns that do not tell which cell a row is
+Row = dict[str, str]
+
+
+def read_rows() -> list[Row]:
+    """Every published cell, all columns as text."""
+    with TABLE.open(newline="", encoding="utf-8") as file:
+        return [*csv.DictReader(file)]
+
+
+def selected(reproduces: list[dict[str, list[str]]], name: str) -> list[Row]:
+    """The published cells that `reproduces` of recipe `name` stands for, in the table's order.
+
+    Raise InputError if it names a column that there is not, or one of its mappings selects nothing.
+    """
+    rows, file = read_rows(), FOLDER / f"{name}.yaml"
+    columns = [column for column in rows[0] if column not in NOT_KEYS]
+    chosen = set()
+    for where in reproduces:
+        for column in where:
+            if column not in columns:
+                remedy = f"the columns are {', '.join(columns)}"
+                raise InputError(file, f"{column!r} is not a column", remedy, "reproduces")
+        found = [
+            number
+            for number, row in enumerate(rows)
+            if all(row[column] in values for column, values in where.items())
+        ]
+        if not found:
+            remedy = f"take values from {TABLE.relative_to(STAGES.parent)}"
+            raise InputError(file, f"{where} selects no row", remedy, "reproduces")
+        chosen.update(found)
+    return [rows[number] for number in sorted(chosen)]

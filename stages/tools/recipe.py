@@ -1,0 +1,139 @@
+"""recipe: write an experiment of recipes/ into params.yaml; docs/recipes.md says how."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from stages.check.validate import missing_data, validate
+from stages.core.differences import Change, differences
+from stages.core.entry import start
+from stages.core.errors import InputError
+from stages.core.params import PARAMS_FILE, RESTORE, read_params
+from stages.core.recipe_file import FOLDER
+from stages.core.recipes import KEY, Composed, Settings, compose, sets
+from stages.core.yaml12 import parse_yaml
+from stages.tools._document import rewritten
+from stages.tools._edits import head_text, refuse_own_edits, write
+from stages.tools._flags import flags as flags_of
+from stages.tools._overrides import apply
+from stages.tools._table import described, table
+
+WIDTH = 110  # characters of a line about a changed key
+ALL = 4096  # characters, so that nothing is cut
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "name": {"nargs": "?", "help": "file in recipes/, without .yaml; none: list all recipes"},
+    "overrides": {
+        "nargs": "*",
+        "metavar": "KEY=VALUE",
+        "help": "keys of params.yaml to set after the recipe, written as for dvc exp run -S",
+    },
+    "--show": {"action": "store_true", "help": "print the composed params.yaml, write nothing"},
+    "--flags": {
+        "action": "store_true",
+        "help": "print the changes as -S options, write nothing: dvc exp run $(.. NAME --flags)",
+    },
+    "--available": {
+        "action": "store_true",
+        "help": "leave out the test sets whose files are absent, and name them",
+    },
+    "--data": {
+        "metavar": "ROOT",
+        "help": "folder of the published data sets, instead of data/raw",
+    },
+}
+
+
+def main(
+    name: str | None,
+    overrides: list[str],
+    show: bool,
+    flags: bool,
+    available: bool,
+    data: str | None,
+) -> None:
+    """Write recipes/NAME.yaml, on top of HEAD's params.yaml, into params.yaml."""
+    if name is None:
+        print(table())
+        return
+    head = head_text()
+    before = parse_yaml(head, PARAMS_FILE, RESTORE)
+    composed = _composed(name, before, available, data)
+    apply(overrides, composed.params)
+    changes = [*differences(before, composed.params)]
+    text = rewritten(head, changes)
+    _validate(text, composed, overrides)
+    if show:
+        print(text, end="")
+        return
+    refuse_own_edits(head)
+    if flags:
+        print(flags_of(differences(read_params(), composed.params), name))
+        return
+    write(text)
+    _report(composed, changes, before.get(KEY))
+
+
+def _composed(name: str, before: Settings, available: bool, data: str | None) -> Composed:
+    """The recipe, without absent test sets if `available`."""
+    if data is not None and not Path(data).is_dir():
+        raise InputError(data, "not a folder", "name the folder that holds the data sets", "--data")
+    root = None if data is None else str(Path(data).absolute())
+    composed = compose(name, before, root=root)
+    absent = missing_data(composed.params["datasets"]).keys()
+    tests = {key: need for key, need in composed.needs.items() if need.benchmarks}
+    without = [key for key, need in tests.items() if absent & need.datasets.keys()]
+    if not (available and without):
+        return composed
+    if len(without) == len(tests):
+        problem = f"none of the test sets is there ({', '.join(without)})"
+        raise InputError(FOLDER / f"{name}.yaml", problem, "get one of them", "--available")
+    return compose(name, before, without=without, root=root)
+
+
+def _validate(text: str, composed: Composed, overrides: list[str]) -> None:
+    """Raise InputError that names the file at fault if `check` would refuse `text`."""
+    try:
+        validate(parse_yaml(text, PARAMS_FILE, RESTORE), data=False)
+    except InputError as fault:
+        where = _source(str(fault.record), composed, overrides)
+        problem = f"{fault.problem} ({PARAMS_FILE} is as it was)"
+        raise InputError(where, problem, fault.remedy, fault.record) from None
+
+
+def _source(key: str, composed: Composed, overrides: list[str]) -> str | Path:
+    """The word or the file that sets `key`, or what it is in; the last one if several do."""
+    for word in reversed(overrides):
+        if f"{key}.".startswith(f"{word.partition('=')[0]}."):
+            return word
+    for name, recipe in reversed(composed.steps.items()):
+        if sets(recipe.params, key.split(".")):
+            return FOLDER / f"{name}.yaml"
+    return FOLDER / f"{composed.name}.yaml"
+
+
+def _report(composed: Composed, changes: list[Change], before: str | None) -> None:
+    """Say what was written, what is missing, and what comes next."""
+    if before not in (None, composed.name):
+        print(f"HEAD's {PARAMS_FILE} holds recipe {before}; this is on top of it", file=sys.stderr)
+    print(f"recipe {' + '.join(composed.steps)}: {described(composed, ALL)}")
+    if composed.recipe.note and composed.recipe.reproduces:
+        print(f"note: {composed.recipe.note}")
+    if composed.left_out:
+        print(f"left out, since their files are absent: {', '.join(composed.left_out)}")
+    print(f"{PARAMS_FILE}, against HEAD:")
+    for change in changes:
+        if change.path != (KEY,):
+            print(f"  {textwrap.shorten(str(change), WIDTH, placeholder=' ..')}")
+    if absent := missing_data(composed.params["datasets"]):
+        print("missing data (docs/datasets.md; --available leaves test sets out):")
+        for name, missing in absent.items():
+            print(f"  {name}, {missing.root}: {missing.origin}")
+    print(f"next: dvc exp run -n {composed.name}    (back: git checkout {PARAMS_FILE})")
+
+
+if __name__ == "__main__":
+    start(main, options=OPTIONS)
