@@ -27,7 +27,7 @@ from stages.losses._classifier import Classifier
 
 RECIPE = {"epochs": 1, "batch": 2, "lr": 0.1}
 BOUNDS = {"scale": 64, "l_a": 10, "u_a": 110}
-# What is not said is left open: the rest of a head's recipe stands in params.yaml.
+# What is not said is left open: the rest of a head's schedule stands in recipes/.
 SETTINGS = {
     "softmax": (softmax.Params(), {"scale": 64}),
     "ArcFace": (arcface.Params(), {"scale": 64, "margin": 0.5, "easy": False}),

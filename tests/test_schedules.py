@@ -1,4 +1,4 @@
-"""Every recipe of params.yaml in the stage that it is for, on photographs of a few people."""
+"""Every published schedule in the stage that it is for, on photographs of a few people."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from stages.distill.__main__ import main as distill
 from stages.fetch.photographs import photographs
 from stages.head.__main__ import main as learn
 from stages.train.__main__ import main as train
+from tests.published_schedules import BRANCHES, TRUNKS, published_schedules
 
 ROOT = Path(__file__).resolve().parents[1]
-PUBLISHED = read_params(ROOT / "params.yaml")
+PARAMS = read_params(ROOT / "params.yaml")
+SCHEDULES = PARAMS["schedules"] | published_schedules()
 PEOPLE, EACH, SIDE, RESOLUTION = 6, 4, 112, 14
-BRANCHES = ["btnet_branch", "btnet_surv"]
 HEADS = {"scf": ["scf", "scf_g"], "pfe": ["pfe_g", "pfe_v"], "facecoresetnet": ["coreset"]}
-TRUNKS = sorted(PUBLISHED["schedules"].keys() - HEADS.keys() - {"btnet_branch"})
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write(schedule: str, **changes: Any) -> dict[str, Any]:
-    params = PUBLISHED | {
+    params = PARAMS | {
         "dataset": "faces", "schedule": schedule, "threads": 1, "device": "cpu",
         "instructions": "avx2",
         "backbone": {"name": "iresnet", "depth": 18, "width": 0.125, "embedding": 16},
@@ -52,10 +52,10 @@ def write(schedule: str, **changes: Any) -> dict[str, Any]:
 
 
 def short(schedule: str) -> dict[str, Any]:
-    """The recipe, for two epochs of batches that these people can fill."""
-    recipe = dict(PUBLISHED["schedules"][schedule])
+    """The schedule, for two epochs of batches that these people can fill."""
+    full = dict(SCHEDULES[schedule])
     shorter = {"epochs": 2, "batch": 6, "epoch_share": 1.0, "warmup_epochs": 0, "milestones": [1]}
-    return recipe | {key: value for key, value in shorter.items() if key in recipe}
+    return full | {key: value for key, value in shorter.items() if key in full}
 
 
 def ended(stage: str) -> float:
@@ -63,8 +63,8 @@ def ended(stage: str) -> float:
     return metrics["loss"]
 
 
-@pytest.mark.parametrize("schedule", TRUNKS)
-def test_a_trunk_by_its_recipe(project: Path, monkeypatch, schedule: str) -> None:
+@pytest.mark.parametrize("schedule", ["orl", *TRUNKS])
+def test_a_trunk_by_its_schedule(project: Path, monkeypatch, schedule: str) -> None:
     monkeypatch.chdir(project)
     write(schedule)
     train()
@@ -72,12 +72,11 @@ def test_a_trunk_by_its_recipe(project: Path, monkeypatch, schedule: str) -> Non
 
 
 @pytest.mark.parametrize("schedule", BRANCHES)
-def test_a_branch_by_its_recipe(project: Path, monkeypatch, schedule: str) -> None:
+def test_a_branch_by_its_schedule(project: Path, monkeypatch, schedule: str) -> None:
     monkeypatch.chdir(project)
     write("orl")
     train()
-    recipe = short(schedule)
-    write("orl", distill={"freeze": "strict"} | recipe)
+    write("orl", distill={"freeze": "strict"} | short(schedule))
     distill(str(RESOLUTION))
     assert np.isfinite(ended(f"distill/{RESOLUTION}"))
     learnt = [
@@ -88,20 +87,20 @@ def test_a_branch_by_its_recipe(project: Path, monkeypatch, schedule: str) -> No
 
 
 @pytest.mark.parametrize("head", [name for names in HEADS.values() for name in names])
-def test_a_head_by_its_recipe(project: Path, monkeypatch, head: str) -> None:
+def test_a_head_by_its_schedule(project: Path, monkeypatch, head: str) -> None:
     monkeypatch.chdir(project)
     write("orl")
     train()
     schedule = next(name for name, heads in HEADS.items() if head in heads)
     own = {
         key: value
-        for key, value in (PUBLISHED["head"].get(head) or {}).items()
-        if key not in PUBLISHED["head"]["shared"] and key not in PUBLISHED["schedules"][schedule]
+        for key, value in (PARAMS["head"].get(head) or {}).items()
+        if key not in PARAMS["head"]["shared"] and key not in SCHEDULES[schedule]
     }
     write("orl", heads=[head], head={"shared": short(schedule), head: own})
     learn(head)
     assert np.isfinite(ended(f"head/{head}"))
 
 
-def test_every_recipe_is_tried() -> None:
-    assert {*TRUNKS, *BRANCHES, *HEADS} == PUBLISHED["schedules"].keys()
+def test_every_schedule_is_tried() -> None:
+    assert {"orl", *TRUNKS, *BRANCHES, *HEADS} == SCHEDULES.keys()

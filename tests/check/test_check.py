@@ -60,7 +60,7 @@ def spoil(params: dict, key: str, value: object) -> None:
         ("classifier.sample_rate", 1.5, r"classifier\.sample_rate: .*equal to 1, not 1\.5"),
         ("schedules.orl.batch", 1, r"schedules\.orl\.batch: .*equal to 2, not 1"),
         ("schedules.orl.decay", "step", r"schedules\.orl: .*decay: step needs milestones"),
-        ("schedules.adaface.augment.crop", 2, r"schedules\.adaface\.augment\.crop: .*not 2"),
+        ("schedules.orl.augment.crop", 2, r"schedules\.orl\.augment\.crop: .*not 2"),
         ("distill.warmup_steps", 5, r"distill: .*exclude each other"),
         ("losses.magface.u_a", 4, r"losses\.magface: .*l_a must be below u_a"),
         ("backbone.flavour", "mxnet", r"backbone\.flavour: .*not 'mxnet'"),

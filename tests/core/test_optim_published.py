@@ -1,4 +1,4 @@
-"""Each published recipe on its own kind of network: who decays how much, and two steps of it."""
+"""Each published schedule on its own kind of network: who decays how much, and two steps of it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 from torch import nn
 
 from stages.check.code import ROOT
 from stages.core.contract import InputContract
 from stages.core.optim import build_optimizer, set_learning_rate, trained_parameters
+from stages.core.params import read_params
 from stages.core.schedule import Schedule
 from stages.datasets._augment import augment, degrade, draws
 from stages.losses._classifier import Classifier
@@ -21,8 +21,9 @@ from stages.networks import mobilefacenet
 from tests.goldens import golden
 from tests.networks.iresnets import shapes_of
 from tests.networks.irs import multiface_network
+from tests.published_schedules import published_schedules, used_by_recipes
 
-SCHEDULES = yaml.safe_load((ROOT / "params.yaml").read_text())["schedules"]
+SCHEDULES = read_params(ROOT / "params.yaml")["schedules"] | published_schedules()
 CLASSES, EMBEDDING, BATCH = 6, 16, 4
 # schedule -> network, its settings, and margin
 TRUNKS = {
@@ -68,6 +69,7 @@ def head(name: str) -> nn.Module:
 
 def test_every_schedule_is_tried() -> None:
     assert set(SCHEDULES) == set(TRUNKS) | set(HEADS)
+    assert all(one in SCHEDULES.values() for one in used_by_recipes())
 
 
 @pytest.mark.parametrize("name", TRUNKS)

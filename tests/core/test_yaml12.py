@@ -66,7 +66,7 @@ def test_any_scalar_is_what_dvc_makes_of_it(scalar: str) -> None:
     assert same(ours["a"], theirs["a"])
 
 
-@pytest.mark.parametrize("name", ["params.yaml", "stages/report/commands.yaml",
+@pytest.mark.parametrize("name", ["params.yaml", "recipes/_data.yaml",
                                   "stages/report/sources.yaml"])  # fmt: skip
 def test_our_files_are_what_dvc_makes_of_them(name: str) -> None:
     text = (ROOT / name).read_text()
