@@ -59,7 +59,7 @@ def read_published(path: Path = TABLE) -> pd.DataFrame:
 
 @cache
 def read_sources() -> dict[str, Any]:
-    """Papers, protocols and data sets in words: `papers`, `tables`, `protocols`, `benchmarks`."""
+    """What published.csv means, in words, and the rows that have no recipe: sources.yaml."""
     return parse_yaml(SOURCES.read_text(), SOURCES, RESTORE)
 
 
@@ -67,8 +67,8 @@ def needs(published: pd.DataFrame, measured: set[str]) -> list[dict[str, Any]]:
     """What each published benchmark outside `measured` needs before a cell of it can be paired.
 
     Returns:
-        One entry a data set: `benchmarks` (names), `data`, `origin`, `params` (lines for
-        params.yaml; empty where the pipeline cannot read it), `train_sets` of its rows, and
+        One entry a data set: `benchmarks` (names), `data`, `origin`, `sets` (entries of
+        recipes/_data.yaml; empty where the pipeline cannot read it), `train_sets` of its rows, and
         `protocols`, each with `name`, `cells`, and `options` (settings that measure the same) or
         the `reason` why there are none.
     """
@@ -81,7 +81,7 @@ def needs(published: pd.DataFrame, measured: set[str]) -> list[dict[str, Any]]:
         counts = rows["protocol"].value_counts(sort=False)
         entries.append(
             {
-                "params": "",
+                "sets": [],
                 **source,
                 "benchmarks": names,
                 "train_sets": list(dict.fromkeys(rows["train_set"])),
@@ -148,8 +148,8 @@ def _data(published: pd.DataFrame) -> str:
         names = ", ".join(f"`{name}`" for name in entry["benchmarks"])
         part = f"**{names}**: {entry['data']} {entry['origin']}"
         part += f" Training sets of the published rows: {', '.join(entry['train_sets'])}."
-        if lines := entry["params"].rstrip():
-            part += f"\n\n```yaml\n{lines}\n```"
+        if entry["sets"]:
+            part += f" In a recipe: `needs: [{', '.join(entry['sets'])}]`."
         rows = [
             [
                 f"`{p['name']}`",

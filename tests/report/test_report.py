@@ -96,7 +96,7 @@ def test_every_picture_has_words(html: str) -> None:
 
 def test_the_page_says_that_nothing_pairs_and_what_is_needed(html: str) -> None:
     assert "None of the 484 published cells pairs with a measured one" in html
-    for words in ("IJB-C, loose crops", "format: survface", "{pick: nearest, descriptor: norm}"):
+    for words in ("IJB-C, loose crops", "needs: [survface]", "{pick: nearest, descriptor: norm}"):
         assert words in html
 
 
