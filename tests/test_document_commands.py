@@ -57,7 +57,7 @@ def whole() -> dict[str, Any]:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder in which check misses neither data sets nor models."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(check, "_require_root", lambda *_: None)
+    monkeypatch.setattr(check, "_require_data", lambda top: None)
     monkeypatch.setattr(check, "_require_model", lambda key, name, remedy: NETWORKS[name])
     monkeypatch.setattr(check, "_network_of", lambda network: {"name": network})
     return tmp_path

@@ -6,23 +6,20 @@ published.csv and sources.yaml.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.core.entry import start
-from stages.core.errors import InputError
-from stages.core.recipe_file import FOLDER, Rows, offered, read_data, read_recipe
+from stages.core.recipe_file import FOLDER, offered, read_data, read_recipe
 from stages.report.published import (
-    KEY,
     PERCENT,
     SOURCES,
-    UNKNOWN,
     bring_up_to_date,
     markdown_table,
     read_published,
     read_sources,
 )
 from stages.report.results import FAMILIES
+from stages.report.rows import numbers, read_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,25 +29,8 @@ ROW = ["paper", "table", "method", "backbone", "train_set"]  # a row of a paper'
 NO_VALUE = "the paper gives no value"
 
 
-def selected(published: pd.DataFrame, rows: Rows, where: Path) -> pd.Index:
-    """The index of the cells in which every column of one of the mappings has one of its values.
-
-    Raise InputError for a column that published.csv does not have, in the file `where`.
-    """
-    chosen = published.index[:0]
-    for wanted in rows:
-        cells = published
-        for column, values in wanted.items():
-            if column not in KEY:
-                problem, remedy = f"{column!r} is none of {', '.join(KEY)}", "choose one of these"
-                raise InputError(where, problem, remedy, "reproduces")
-            cells = cells[cells[column].isin(values)]
-        chosen = chosen.union(cells.index, sort=True)
-    return chosen
-
-
 def reasons(published: pd.DataFrame) -> dict[int, str]:
-    """Why a cell cannot be measured here, for each that cannot."""
+    """Why a cell cannot be measured here, for each that cannot, by its number in published.csv."""
     sources = read_sources()
     unread = {
         name: entry["reason"]
@@ -58,31 +38,27 @@ def reasons(published: pd.DataFrame) -> dict[int, str]:
         for name in entry["benchmarks"]
         if "reason" in entry
     }
-    found = {}
+    found, rows = {}, read_rows()
     for entry in sources["without_recipe"]:
-        found |= dict.fromkeys(selected(published, entry["rows"], SOURCES), entry["reason"])
-    for index, cell in published.iterrows():
-        protocol = sources["settings"][cell["protocol"]]
+        found |= dict.fromkeys(numbers(rows, entry["rows"], SOURCES), entry["reason"])
+    for number, cell in published.iterrows():
         if cell["benchmark"] in unread:
-            found.setdefault(index, unread[cell["benchmark"]])
-        elif cell["protocol"] != UNKNOWN and "reason" in protocol:
-            found.setdefault(index, protocol["reason"])
+            found.setdefault(number, unread[cell["benchmark"]])
         if cell["value"] != cell["value"]:
-            found[index] = NO_VALUE
+            found[number] = NO_VALUE
     return found
 
 
-def reproduced(published: pd.DataFrame) -> dict[str, pd.Index]:
+def reproduced(published: pd.DataFrame) -> dict[str, list[int]]:
     """The cells that each recipe measures, by its name; recipes of no published row are left out.
 
-    Raise InputError if the file of a recipe is not valid.
+    Raise InputError if the file of a recipe is not valid, or names no row.
     """
-    without = reasons(published)
-    cells = {}
+    without, rows, cells = reasons(published), read_rows(), {}
     for name in offered():
-        if rows := read_recipe(name).reproduces:
-            mine = selected(published, rows, FOLDER / f"{name}.yaml")
-            cells[name] = mine[[index not in without for index in mine]]
+        if wanted := read_recipe(name).reproduces:
+            mine = numbers(rows, wanted, FOLDER / f"{name}.yaml")
+            cells[name] = [number for number in mine if number not in without]
     return cells
 
 

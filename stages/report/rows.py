@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 
 from stages.core.errors import InputError
 from stages.core.params import STAGES
-from stages.core.recipe_file import FOLDER
+from stages.core.recipe_file import FOLDER, Rows
 
 TABLE = STAGES / "report" / "published.csv"
 NOT_KEYS = ("protocol", "value", "source")  # columns that do not tell which cell a row is
@@ -19,15 +20,28 @@ def read_rows() -> list[Row]:
         return [*csv.DictReader(file)]
 
 
-def selected(reproduces: list[dict[str, list[str]]], name: str) -> list[Row]:
+def selected(reproduces: Rows, name: str) -> list[Row]:
     """The published cells that `reproduces` of recipe `name` stands for, in the table's order.
 
-    Raise InputError if it names a column that there is not, or one of its mappings selects nothing.
+    Raise InputError as `numbers` does.
     """
-    rows, file = read_rows(), FOLDER / f"{name}.yaml"
+    rows = read_rows()
+    return [rows[number] for number in numbers(rows, reproduces, FOLDER / f"{name}.yaml")]
+
+
+def numbers(rows: list[Row], wanted: Rows, file: Path) -> list[int]:
+    """Numbers, from 0, of the cells in which each column of one of the mappings has one of its
+    values.
+
+    Args:
+        file: the file that `wanted` is from.
+
+    Raises:
+        InputError: a mapping names a column that there is not, or selects nothing.
+    """
     columns = [column for column in rows[0] if column not in NOT_KEYS]
     chosen = set()
-    for where in reproduces:
+    for where in wanted:
         for column in where:
             if column not in columns:
                 remedy = f"the columns are {', '.join(columns)}"
@@ -41,4 +55,4 @@ def selected(reproduces: list[dict[str, list[str]]], name: str) -> list[Row]:
             remedy = f"take values from {TABLE.relative_to(STAGES.parent)}"
             raise InputError(file, f"{where} selects no row", remedy, "reproduces")
         chosen.update(found)
-    return [rows[number] for number in sorted(chosen)]
+    return sorted(chosen)
