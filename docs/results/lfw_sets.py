@@ -25,7 +25,7 @@ from stages.core.files import atomic_file, atomic_folder
 from stages.datasets.folder import Params, read
 
 ROOT, OUT = Path("data/raw/lfw"), Path("data/raw")
-HELD_OUT = 0.2  # of the people, as in the commands of the documents
+HELD_OUT = 0.2  # of the people, as in recipes/_data.yaml
 SEED, FOLDS = 0, 10
 MOST_PAIRS = MOST_PHOTOGRAPHS = 20  # of one person in the pack: genuine pairs, and photographs
 PICKLE = 4  # protocol, named so that the bytes do not depend on the version of Python

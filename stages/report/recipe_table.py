@@ -49,17 +49,19 @@ def reasons(published: pd.DataFrame) -> dict[int, str]:
     return found
 
 
-def reproduced(published: pd.DataFrame) -> dict[str, list[int]]:
-    """The cells that each recipe measures, by its name; recipes of no published row are left out.
+def reproduced() -> dict[str, list[int]]:
+    """Numbers of the cells that each recipe measures, by its name; recipes of no published row are
+    left out.
 
     Raise InputError if the file of a recipe is not valid, or names no row.
     """
-    without, rows, cells = reasons(published), read_rows(), {}
-    for name in offered():
-        if wanted := read_recipe(name).reproduces:
-            mine = numbers(rows, wanted, FOLDER / f"{name}.yaml")
-            cells[name] = [number for number in mine if number not in without]
-    return cells
+    rows = read_rows()
+    recipes = {name: read_recipe(name) for name in offered()}
+    return {
+        name: numbers(rows, recipe.reproduces, FOLDER / f"{name}.yaml")
+        for name, recipe in recipes.items()
+        if recipe.reproduces
+    }
 
 
 def document() -> str:
@@ -73,7 +75,7 @@ def document() -> str:
 
 def _rows(published: pd.DataFrame) -> str:
     lines = []
-    for name, cells in reproduced(published).items():
+    for name, cells in reproduced().items():
         for _, own in published.loc[cells].groupby(ROW, sort=False):
             lines.append((int(own.index[0]), _line(name, own)))
     head = ["table", "method", "backbone", "training set", "recipe", "data", "published, in %"]

@@ -19,7 +19,7 @@ from stages.report.rows import numbers, read_rows
 
 PUBLISHED = read_published()
 WITHOUT = reasons(PUBLISHED)
-REPRODUCED = reproduced(PUBLISHED)
+REPRODUCED = reproduced()
 DOCUMENT = ROOT / "docs/papers.md"
 
 
