@@ -23,7 +23,12 @@ MOST_PASSES = 4  # DVC's form is reached in two
 def rewritten(text: str, changes: Iterable[Change]) -> str:
     """`text` of params.yaml with `changes`; what does not change keeps its place and comment."""
     bare, above = _without_standing_lines(text)
-    document = _parsed(bare)
+    return _settled(_with_standing_lines(_settled(as_set_by_dvc(bare, changes)), above))
+
+
+def as_set_by_dvc(text: str, changes: Iterable[Change]) -> str:
+    """`text` of params.yaml as `dvc exp run -S` leaves it, which loses some comment lines."""
+    document = _parsed(text)
     for change in changes:
         section = document
         for part in change.path[:-1]:
@@ -34,7 +39,7 @@ def rewritten(text: str, changes: Iterable[Change]) -> str:
             document.insert(int(SCHEMA in document), KEY, change.new)
         else:
             section[change.path[-1]] = change.new
-    return _settled(_with_standing_lines(_settled(dumps_yaml(document)), above))
+    return dumps_yaml(document)
 
 
 def _settled(text: str) -> str:

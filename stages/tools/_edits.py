@@ -11,7 +11,7 @@ from stages.core.files import atomic_file, sha256
 from stages.core.params import PARAMS_FILE, RESTORE
 from stages.core.recipes import KEY, Settings, compose
 from stages.core.yaml12 import parse_yaml
-from stages.tools._document import rewritten
+from stages.tools._document import as_set_by_dvc, rewritten
 
 LAST_WRITTEN = Path(".dvc/tmp/recipe")  # SHA-256 of params.yaml as the last recipe left it
 MOST_NAMED = 5  # keys in a message
@@ -38,7 +38,7 @@ def refuse_own_edits(head: str) -> None:
     """Raise InputError that names the keys if params.yaml holds edits that no recipe wrote.
 
     It holds none if it is as at HEAD, as this tool left it, or what the recipe that it names makes
-    of HEAD's, byte for byte.
+    of HEAD's, written by this tool or by `dvc exp run -S`, byte for byte.
     """
     if not PARAMS_FILE.is_file():
         return
@@ -48,7 +48,8 @@ def refuse_own_edits(head: str) -> None:
         return
     before, after = (parse_yaml(text, PARAMS_FILE, RESTORE) for text in (head, now))
     expected = _composed(before, after)
-    if rewritten(head, differences(before, expected)) == now:
+    changes = [*differences(before, expected)]
+    if now in (rewritten(head, changes), as_set_by_dvc(head, changes)):
         return
     keys = [str(change) for change in differences(expected, after)]
     shown = "; ".join([*keys[:MOST_NAMED], *([".."] if len(keys) > MOST_NAMED else [])])

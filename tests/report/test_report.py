@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,6 +51,21 @@ def hashes(folder: Path) -> dict[str, str]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+def test_the_page_says_which_recipe_it_is_of(
+    project: Path, html: str, tmp_path: Path, monkeypatch
+) -> None:
+    assert "Recipe" not in html
+    copy = shutil.copytree(project, tmp_path / "copy")
+    monkeypatch.chdir(copy)
+    file = Path("params.yaml")
+    file.write_text(json.dumps({"recipe": "one"} | json.loads(file.read_text())))
+    Path("recipes").mkdir()
+    Path("recipes/one.yaml").write_text("note: a test\nparams: {seed: 41}\n")
+    main()
+    page = Path("plots/report/report.html").read_text()
+    assert "Recipe one; params.yaml departs from it in seed: 41 -&gt; 0." in page
 
 
 def test_outputs_are_all_there(project: Path) -> None:
