@@ -46,6 +46,10 @@ def start(
     sweep_workspace()
     try:
         main(**vars(given))
+        sys.stdout.flush()
+    except BrokenPipeError:  # what read the output, such as `head`, wants no more of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except InputError as error:
         sys.exit(f"{stage}: {error}")
     except DivergedError as fault:

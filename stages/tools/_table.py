@@ -37,7 +37,8 @@ def described(composed: Composed, width: int = WIDTH) -> str:
         return textwrap.shorten(f"own: {note}", width, placeholder=" ..")
     of = ("paper", "table", "method", "backbone", "train_set")
     found = dict.fromkeys(" ".join(row[column] for column in of) for row in rows)
-    return textwrap.shorten(f"{len(rows)} cells: {'; '.join(found)}", width, placeholder=" ..")
+    cells = "1 cell" if len(rows) == 1 else f"{len(rows)} cells"
+    return textwrap.shorten(f"{cells}: {'; '.join(found)}", width, placeholder=" ..")
 
 
 def _data(composed: Composed) -> str:

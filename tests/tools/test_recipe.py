@@ -296,3 +296,12 @@ def test_options_may_stand_anywhere_on_the_command_line() -> None:
     told = subprocess.run([*command, "nothing"], capture_output=True, text=True, env=environment)
     assert told.returncode == 1
     assert told.stderr.startswith("stages.tools.recipe: recipes: recipe: 'nothing' is none of")
+
+
+def test_a_reader_that_wants_no_more_ends_it_without_a_traceback() -> None:
+    command = f"{sys.executable} -m stages.tools.recipe | sleep 0"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    told = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, env=environment, check=True
+    )
+    assert told.stderr == ""
