@@ -130,8 +130,11 @@ def _report(composed: Composed, changes: list[Change], before: str | None) -> No
             print(f"  {textwrap.shorten(str(change), WIDTH, placeholder=' ..')}")
     if absent := missing_data(composed.params["datasets"]):
         print("missing data (docs/datasets.md; --available leaves test sets out):")
-        for name, missing in absent.items():
-            print(f"  {name}, {missing.root}: {missing.origin}")
+        roots: dict[str, list[str]] = {}
+        for missing in absent.values():
+            roots.setdefault(missing.origin, []).append(str(missing.root))
+        for origin, places in roots.items():
+            print(f"  {', '.join(places)}: {origin}")
     print(f"next: dvc exp run -n {composed.name}    (back: git checkout {PARAMS_FILE})")
 
 

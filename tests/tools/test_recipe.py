@@ -198,8 +198,8 @@ def test_show_prints_the_file_and_writes_nothing(capsys) -> None:
 def test_missing_data_are_listed_with_their_origin(capsys) -> None:
     run("published")
     said = capsys.readouterr().out
-    assert "ms1mv3, data/raw/ms1mv3: put an InsightFace training pack there" in said
-    assert "ijbc, data/raw/ijbc: " in said
+    assert "\n  data/raw/ms1mv3: put an InsightFace training pack there" in said
+    assert "\n  data/raw/ijbc: " in said
     assert [*params()["datasets"]] == ["ms1mv3", "lfw", "ijbc"]
     assert params()["benchmarks"]["ijbc-1to1"]["pick"] == "nearest"
     assert " cells: btnet a btnet iresnet50 ms1mv3" in said
@@ -223,7 +223,9 @@ def test_data_may_lie_elsewhere(place, capsys) -> None:
     (place / "faces/ms1mv3").mkdir(parents=True)
     run("published", data="faces")
     assert params()["datasets"]["ms1mv3"]["root"] == f"{place}/faces/ms1mv3"
-    assert "ms1mv3, " not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"\n  {place}/faces/lfw.bin: put" in said
+    assert f"\n  {place}/faces/ms1mv3: put" not in said
     with pytest.raises(InputError, match="nowhere: --data: not a folder"):
         run("published", data="nowhere")
 
