@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
+from stages.check.schema import KEY as SCHEMA_KEY
+from stages.check.schema import require_schema
 from stages.core.classifier import ClassifierParams
 from stages.core.errors import InputError
 from stages.core.external import ExternalFeatures
@@ -106,7 +108,8 @@ def validate(params: Settings, data: bool = True) -> None:
     Args:
         data: whether the files of the training set must be there, too.
     """
-    top = parse(Top, params, "")
+    require_schema(params)
+    top = parse(Top, {key: value for key, value in params.items() if key != SCHEMA_KEY}, "")
     stages = {
         stage: parse(declared_params(STAGES / stage / "params.py"), params[stage], stage)
         for stage in STAGE_SECTIONS

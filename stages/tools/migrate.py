@@ -1,0 +1,45 @@
+"""params.yaml of an older version, rewritten in the form that this version reads.
+
+Model files need no migration: a header without `schema` has the same content as one of schema 1
+(stages/core/weights.py), and a rewritten file would have another SHA-256, by which branches and
+heads know their trunk.
+"""
+
+from __future__ import annotations
+
+from ruamel.yaml import YAML
+
+from stages.check.schema import KEY, SCHEMA, schema_of
+from stages.core.entry import start
+from stages.core.errors import InputError
+from stages.core.files import atomic_file
+from stages.core.params import PARAMS_FILE, read_params
+
+
+def main() -> None:
+    """Rewrite params.yaml in the current schema; its comments and settings stay as they are."""
+    schema = schema_of(read_params())
+    if schema == SCHEMA:
+        print(f"{PARAMS_FILE}: has schema {SCHEMA} already")
+        return
+    text = PARAMS_FILE.read_bytes().decode("utf-8")
+    with atomic_file(PARAMS_FILE) as scratch:
+        scratch.write_bytes(numbered(text).encode("utf-8"))
+    print(f"{PARAMS_FILE}: schema {schema} -> {SCHEMA}; see git diff, then python -m stages.check")
+
+
+def numbered(text: str) -> str:
+    """Schema 0 to 1: the key `schema` before the first key of `text`; nothing else differs.
+
+    Raise InputError if `text` is one mapping in braces, which has no line to insert.
+    """
+    mapping = YAML().compose(text)
+    if mapping.flow_style:
+        remedy = f'insert "{KEY}": {SCHEMA}, after the first brace'
+        raise InputError(PARAMS_FILE, "is a mapping in braces, such as JSON", remedy)
+    first = mapping.value[0][0].start_mark
+    return f"{text[: first.index]}{KEY}: {SCHEMA}\n{' ' * first.column}{text[first.index :]}"
+
+
+if __name__ == "__main__":
+    start(main)
