@@ -60,6 +60,8 @@ def short(schedule: str) -> dict[str, Any]:
 
 def ended(stage: str) -> float:
     metrics = json.loads(Path(f"metrics/{stage}/metrics.json").read_text())
+    for part in stage.split("/"):
+        metrics = metrics[part]
     return metrics["loss"]
 
 

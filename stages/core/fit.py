@@ -7,6 +7,7 @@ does: with its very bytes on one process, up to rounding on another number of th
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 from collections import deque
@@ -24,6 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from stages.core.checkpoints import Checkpoints
 from stages.core.errors import InputError
+from stages.core.files import atomic_file
 from stages.core.gradients import Descent, LossScale
 from stages.core.optim import build_optimizer, set_learning_rate
 from stages.core.params import PARAMS_FILE
@@ -83,7 +85,7 @@ def fit(
     synchronised. The loss that `step` returns is the mean over the rows of all ranks.
 
     Args:
-        name: of what is trained, for progress and messages.
+        name: of what is trained, such as distill/28, for progress, messages and metrics.
         modules: by name; their states are what a checkpoint holds.
         schedule: epochs, batch, optimiser, learning rate, clipping.
         rows: number of training images; each is used once an epoch.
@@ -239,6 +241,20 @@ class _Journal:
 
     def __exit__(self, *exception: object) -> None:
         self.stack.close()
+        if rank() == 0 and exception == (None, None, None):
+            self._name_metrics()
+
+    def _name_metrics(self) -> None:
+        """Nest the last metrics under the name, as {"distill": {"28": {"loss": ..}}}.
+
+        Every key is then of one file alone, and DVC need not tell `loss` from the parameter.
+        """
+        file = self.log / "metrics.json"
+        named = json.loads(file.read_text())
+        for part in reversed(self.name.split("/")):
+            named = {part: named}
+        with atomic_file(file) as scratch:
+            scratch.write_text(json.dumps(named, indent=2) + "\n")
 
     def replay(self, state: _State, steps: int) -> None:
         """What was recorded before a resumed run: DVC removes a stage's outputs before it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -76,6 +77,18 @@ def test_resumed_ends_with_the_bytes_of_an_undisturbed_run(tmp_path, stop_after,
     logs = [sorted((tmp_path / name / "log").rglob("*.tsv")) for name in ("whole", "cut")]
     for one, other in zip(*logs, strict=True):
         assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(("name", "path"), [("train", ["train"]), ("head/scf", ["head", "scf"])])
+def test_metrics_are_nested_under_the_name_of_what_is_trained(tmp_path, name, path) -> None:
+    network, step = toy()
+    fit(name, {"toy": network}, SCHEDULE, ROWS, step, Checkpoints(tmp_path), tmp_path / "log", 1)
+    metrics = json.loads((tmp_path / "log/metrics.json").read_text())
+    for part in path:
+        assert list(metrics) == [part]
+        metrics = metrics[part]
+    last = (tmp_path / "log/plots/metrics/loss.tsv").read_text().split()[-1]
+    assert metrics == {"loss": float(last), "step": SCHEDULE.epochs - 1}
 
 
 def test_every_row_once_an_epoch_in_batches_of_almost_equal_length() -> None:

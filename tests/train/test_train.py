@@ -23,7 +23,7 @@ def train(params: dict[str, Any]) -> tuple[dict[str, float], bytes]:
     """Metrics and the bytes of both files of weights."""
     Path("params.yaml").write_text(yaml.safe_dump(params))
     main()
-    metrics = json.loads(Path("metrics/train/metrics.json").read_text())
+    metrics = json.loads(Path("metrics/train/metrics.json").read_text())["train"]
     model = Path("models/train")
     return metrics, (model / WEIGHTS).read_bytes() + (model / CENTRES).read_bytes()
 
