@@ -1,9 +1,9 @@
 """report: metrics and curves of every benchmark, beside the papers' tables, as one page.
 
-Reads the lists in params.yaml, metrics/, plots/evaluate/, data/features of the first test set and
-data/align; writes metrics/summary.json and plots/report/ (merged curves as CSV, pictures as PNG,
-tables.md, tables.tex, report.html). `compare REV_A REV_B` prints two revisions side by side,
-`compare REV --rows ROW_A ROW_B` two rows of one.
+Reads the lists in params.yaml, metrics/ with the curves of the trainings, plots/evaluate/,
+data/features of the first test set and data/align; writes metrics/summary.json and plots/report/
+(merged curves as CSV, pictures as PNG, tables.md, tables.tex, report.html). `compare REV_A REV_B`
+prints two revisions side by side, `compare REV --rows ROW_A ROW_B` two rows of one.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def assemble(
     from stages.report.provenance import ALIGNED
     from stages.report.quality import read_qualities
     from stages.report.replicates import read_replicates
+    from stages.report.training import training_pictures
 
     benchmarks, faces_set = params["benchmarks"], params["test_sets"][0]
     cells = results.read_results(benchmarks)
@@ -85,6 +86,7 @@ def assemble(
     qualities = read_qualities(faces_set, params["resolutions"], params["heads"])
     first = store(faces_set)
     faces = gallery.face_pictures(qualities, first.index.sha1, settings.faces, first.image)
+    training = training_pictures(params)
 
     report = Report(
         params,
@@ -96,10 +98,10 @@ def assemble(
         faces_set,
         qualities,
         list(faces.values()),
+        list(training.values()),
     )
-    drawn = {
-        key: p for found in [*maps.values(), *others.values(), faces] for key, p in found.items()
-    }
+    every = [*maps.values(), *others.values(), faces, training]
+    drawn = {key: picture for found in every for key, picture in found.items()}
     return report, curves | {"heatmap": heat}, drawn
 
 

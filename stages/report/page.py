@@ -40,6 +40,7 @@ class Report:
         curves: benchmark -> its other pictures.
         faces_set: image set of `qualities` and `faces`.
         qualities, faces: quality of the images of that set, and strips of its faces.
+        training: curves of trunk, branches and heads over their epochs.
     """
 
     params: dict[str, Any]
@@ -51,6 +52,7 @@ class Report:
     faces_set: str = ""
     qualities: list[Quality] = field(default_factory=list)
     faces: list[Picture] = field(default_factory=list)
+    training: list[Picture] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ def render(
         "sides": sorted({s for q in report.qualities for s in q.values}, reverse=True),
         "qualities": [{"name": q.name, "quartiles": q.quartiles()} for q in report.qualities],
         "strips": report.faces,
+        "training": report.training,
         "papers": published.read_sources()["papers"],
         "paired": list(paired.itertuples()),
         "cells": int(table["value"].notna().sum()),

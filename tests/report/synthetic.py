@@ -219,6 +219,15 @@ def params(benchmarks: dict[str, dict[str, str]]) -> dict:
     }
 
 
+def write_training(folder: Path, name: str, **curves: list[float]) -> None:
+    """The curves of the training `name`, as dvclive writes them."""
+    target = folder / "metrics" / name / "plots/metrics"
+    target.mkdir(parents=True, exist_ok=True)
+    for metric, values in curves.items():
+        lines = [f"{step}\t{value}" for step, value in enumerate(values)]
+        (target / f"{metric}.tsv").write_text("\n".join([f"step\t{metric}", *lines, ""]))
+
+
 def write_project(folder: Path, images: list[np.ndarray] | None = None) -> None:
     """A whole project: params.yaml and all that the stage report reads."""
     if images is None:
@@ -228,6 +237,8 @@ def write_project(folder: Path, images: list[np.ndarray] | None = None) -> None:
     write_verification(folder, "people_pairs", 1)
     write_identification(folder, "people_1toN", 2)
     write_surveillance(folder, "people_native", 3)
+    write_training(folder, "train", loss=[8.0, 4.0, 2.0], cosine=[0.1, 0.5, 0.7])
+    write_training(folder, "distill/7", loss=[9.0, 5.0], feature=[3.0, 1.0])
     benchmarks = {
         "people_pairs": {"protocol": "pairs", "dataset": "people"},
         "people_1toN": {"protocol": "identification", "dataset": "people"},

@@ -336,3 +336,12 @@ def test_numbers_as_text() -> None:
     assert points(0.0) == "+0.00"
     assert count(15658489.0) == "15\u2009658\u2009489"
     assert percent(np.nan) == points(np.nan) == count(np.nan) == "–"
+
+
+def test_the_page_shows_the_curves_of_the_trainings(project: Path, html: str) -> None:
+    assert {"training_trunk.png", "training_branches.png"} <= {
+        path.name for path in (project / "plots/report/pictures").iterdir()
+    }
+    assert '<section id="training">' in html
+    assert "trunk: loss 8 to 2, cosine 0.1 to 0.7." in html
+    assert "7 px: loss 9 to 5, feature 3 to 1." in html
