@@ -20,14 +20,18 @@ OF_DVC = "DVC_STAGE"  # environment of every stage that DVC runs
 
 
 def start(
-    main: Callable[..., None], *arguments: str, options: dict[str, dict[str, Any]] | None = None
+    main: Callable[..., None],
+    *arguments: str,
+    options: dict[str, dict[str, Any]] | None = None,
+    command: str | None = None,
 ) -> None:
     """Run `main` with the command line's positional `arguments` and its `options`.
 
     Args:
         main: is called with what the command line gives, by name.
         arguments: names of the positional ones.
-        options: by flag, what argparse is to know of it.
+        options: by flag or name, what argparse is to know of it.
+        command: what a person types after `python -m`; by default the module of `main`.
 
     An InputError ends the process with status 1 and its one line on stderr, and so does a training
     that diverged, a missing output of another stage and a disk that is full or read-only; any other
@@ -35,7 +39,7 @@ def start(
     it. What dead processes left half-written, of any stage, is removed first.
     """
     stage = main.__module__ if main.__module__ != "__main__" else package()
-    parser = argparse.ArgumentParser(prog=f"python -m {stage}", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog=f"python -m {command or stage}", description=main.__doc__)
     for name in arguments:
         parser.add_argument(name)
     for flag, settings in (options or {}).items():

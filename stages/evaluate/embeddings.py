@@ -28,7 +28,7 @@ from stages.core.entry import start
 from stages.core.errors import InputError
 from stages.core.files import sha256
 from stages.core.index import IN_OWN_FILE, UNKNOWN_LABEL, Index
-from stages.core.params import Section, choose, load, parse
+from stages.core.params import Section, choices, choose, load, parse
 from stages.core.yaml12 import parse_yaml
 from stages.datasets._features import read_features
 from stages.datasets._order import Placed, interleaved, place
@@ -216,10 +216,18 @@ def table(results: dict[str, Result]) -> str:
 
 
 if __name__ == "__main__":
+    protocols = ", ".join(choices("protocols"))
+    arguments = {
+        "format": f"of the set: {', '.join(choices('datasets'))}",
+        "root": "file or folder of the set, as in docs/datasets.md",
+        "protocol": f"{protocols}; with options: '{{protocol: pairs, flip: false}}'",
+        "embeddings": "file with one row an image: .npy, .npz, .pickle, .pkl, .list or .txt, as in "
+        "docs/features.md",
+    }
     width = {
         "type": int,
         "metavar": "D",
         "help": "numbers of an embedding, if the file may be wider",
     }
-    arguments = ("format", "root", "protocol", "embeddings")
-    start(main, *arguments, options={"--dimensions": width})
+    options = {name: {"help": text} for name, text in arguments.items()}
+    start(main, options={**options, "--dimensions": width})

@@ -33,6 +33,7 @@ PACKAGES = ("onnx", "onnxscript")
 INSTALL = f"pip install {' '.join(PACKAGES)} onnxruntime -c requirements-dev.txt"
 OPSET = 18  # version of ONNX's operators: that of ONNX Runtime 1.14 and later
 INPUT, BATCH = "images", "batch"
+BRANCHES = Path("models/distill")
 CPU = torch.device("cpu")
 
 
@@ -110,13 +111,26 @@ def assemble(
 
 
 def _with_branch(model: Exported, trunk: Path, resolution: int) -> Exported:
-    stored = Path("models/distill") / str(resolution)
+    stored = BRANCHES / str(resolution)
+    _require_branch(stored)
     loaded = load_branch(stored)
     require_trunk(stored / WEIGHTS, loaded.header, trunk)
     network = loaded.family.fold(loaded.network)
     if isinstance(network, Trunk):  # distilled by the reference's rule
         return Exported(network)
     return Exported(model.trunk, branch=network)
+
+
+def _require_branch(stored: Path) -> None:
+    there = sorted((file.parent.name for file in BRANCHES.glob(f"*/{WEIGHTS}")), key=int)
+    if stored.name not in there:
+        remedy = (
+            f"give one of the resolutions that are there ({', '.join(there[::-1]) or 'none'}); "
+            "`resolutions` in params.yaml says which branches `dvc repro` trains: 28, 14, 7"
+        )
+        raise InputError(
+            stored / WEIGHTS, f"file not found: no branch for {stored.name} px", remedy
+        )
 
 
 def _with_head(model: Exported, trunk: Path, name: str) -> Exported:
@@ -175,7 +189,7 @@ if __name__ == "__main__":
             "--resolution": {
                 "type": int,
                 "metavar": "R",
-                "help": "a branch: models/distill/R, for images of R px",
+                "help": "the branch for images of R px: 28, 14 or 7, if it is in models/distill",
             },
             "--head": {"metavar": "NAME", "help": "an uncertainty head: models/head/NAME"},
         },

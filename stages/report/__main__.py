@@ -110,7 +110,19 @@ if __name__ == "__main__":
         from stages.report.compare import main as compare
 
         del sys.argv[1]
-        rows = {"nargs": 2, "action": "append", "metavar": ("ROW_A", "ROW_B")}
-        start(compare, options={"revisions": {"nargs": "+"}, "--rows": rows})
+        revisions = {
+            "nargs": "+",
+            "metavar": "REVISION",
+            "help": "a commit, branch, tag or experiment, or `workspace`: two, or one with --rows",
+        }
+        rows = {
+            "nargs": 2,
+            "action": "append",
+            "metavar": ("ROW_A", "ROW_B"),
+            "help": "compare two rows of one revision by all their metrics, such as 'norm' and "
+            "'mean' or '112&14' and 'upsampled 112&14'; may be given more than once",
+        }
+        options = {"revisions": revisions, "--rows": rows}
+        start(compare, options=options, command="stages.report compare")
     else:
         start(main)

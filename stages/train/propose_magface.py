@@ -42,7 +42,10 @@ def main(image_set: str, model: str) -> None:
     header = read_header(MODELS / trunk / "weights.safetensors")
     if trunk == TRAINED:  # the stage train overwrites it
         trunk = COPY
-        print(f"cp -r {MODELS / TRAINED} {MODELS / COPY}")
+        copy = MODELS / COPY
+        print(f"cp -r {MODELS / TRAINED} {copy}")
+        print(f"dvc add {copy}  # git ignores the copy then, and queued experiments find it")
+        print(f"git add {copy}.dvc {MODELS}/.gitignore")
     flags = [f"losses.magface.{name}={getattr(proposed, name):g}" for name in PROPOSED]
     network = ",".join(f"{key}:{json.dumps(value)}" for key, value in header["network"].items())
     fed = [f"train.{name}={header['contract'][name]}" for name in ("colour", "mean", "scale")]

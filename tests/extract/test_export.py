@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
@@ -21,6 +22,7 @@ from torch import Tensor
 from stages.check.code import ROOT
 from stages.core.contract import InputContract
 from stages.core.errors import InputError
+from stages.core.geometry import TEMPLATE, similarity, warp
 from stages.core.params import choices
 from stages.core.weights import save_weights
 from stages.extract import export
@@ -180,7 +182,7 @@ def test_equal_models_give_equal_bytes_that_name_no_folder(models) -> None:
     ("problem", "options"),
     [
         ("single images", {"head": "coreset"}),
-        ("file not found", {"resolution": 7}),
+        (r"file not found: no branch for 56 px.*\(28, 14\)", {"resolution": 56}),
         ("nobody", {"trunk": "nobody"}),
     ],
 )
@@ -226,6 +228,23 @@ def test_the_command_line(tmp_path) -> None:
     )
 
 
+def examples() -> list[str]:
+    """The blocks of Python in docs/export.md: how to align, how to run the file."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(), re.S)
+
+
+def test_the_documents_crop_is_that_of_align() -> None:
+    names: dict[str, object] = {}
+    exec(examples()[0], names)
+    random = np.random.default_rng(0)
+    photograph = cv2.resize(random.integers(0, 255, (40, 50, 3), dtype=np.uint8), (500, 400))
+    for _ in range(5):
+        turn = np.array([[2.0, 0.4], [-0.4, 2.0]])
+        points = (TEMPLATE - 56) @ turn + (250, 200) + random.normal(0, 4, (5, 2))
+        ours = warp(photograph, similarity(points), outside="black").astype(int)
+        assert np.abs(names["align"](photograph, points) - ours).max() <= 1
+
+
 def test_the_documents_example_gives_the_features_of_extract(tmp_path, monkeypatch, capsys) -> None:
     """Read by nothing of ours: OpenCV and ONNX Runtime, as docs/export.md has it."""
     monkeypatch.chdir(tmp_path)
@@ -236,9 +255,8 @@ def test_the_documents_example_gives_the_features_of_extract(tmp_path, monkeypat
         f"face.onnx: images [batch, 3, 112, 112] -> embedding, norm; E = {EMBEDDING}",
         "fed rgb, (x - 127.5) / 127.5",
     ]
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(), re.S)
     names: dict[str, object] = {}
-    exec(example.replace("PHOTOGRAPHS", "data/align/faces/images/*.png"), names)
+    exec(examples()[1].replace("PHOTOGRAPHS", "data/align/faces/images/*.png"), names)
     for part in ("embedding", "norm"):
         expected = np.load(f"data/features/faces/trunk/{part}.npy")
         np.testing.assert_allclose(names[part], expected, atol=BOUND * np.abs(expected).max())

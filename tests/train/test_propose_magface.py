@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -78,8 +79,10 @@ def test_the_line_trains_that_network_from_that_model(
     features(project, [20.0, 30.0])
     main("faces", "trunk")
     _, *copies, line = capsys.readouterr().out.splitlines()
-    for copy in copies:
-        subprocess.run(shlex.split(copy), check=True)
+    assert bool(copies) == (trunk == "train")
+    for copy in copies:  # cp, then what makes it known to git and DVC
+        if copy.startswith("cp "):
+            subprocess.run(shlex.split(copy), check=True)
     words = shlex.split(line)
     assert words[:3] == ["dvc", "exp", "run"]
     apply_overrides(project / "params.yaml", [v for k, v in pairwise(words) if k == "-S"])
@@ -116,3 +119,21 @@ def test_what_cannot_be_used_is_named(project: Path, norms: list[float] | None, 
         features(project, norms)
     with pytest.raises(InputError, match=said):
         main("faces", "trunk")
+
+
+def test_the_copy_is_tracked_by_dvc_and_left_out_of_git(project: Path, capsys) -> None:
+    for command in ("git init -q", f"{sys.executable} -m dvc init -q"):
+        subprocess.run(shlex.split(command), check=True)
+    write(read_params() | {"trunk": "train"})
+    features(project, [20.0, 30.0])
+    main("faces", "trunk")
+    _, *lines, _ = capsys.readouterr().out.splitlines()
+    for line in lines:
+        words = shlex.split(line, comments=True)
+        given = [sys.executable, "-m", *words] if words[0] == "dvc" else words
+        subprocess.run(given, check=True, capture_output=True)
+    command = ["git", "ls-files", "models"]
+    tracked = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert tracked.split() == ["models/.gitignore", "models/to_finetune.dvc"]
+    command = ["git", "status", "--porcelain", "models/to_finetune"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout == ""
