@@ -18,7 +18,7 @@ from torch import nn
 from benchmarks._measure import NO_BF16, Row, Task, apart, cause_of_bf16, has_bf16
 from stages.core.params import load
 from stages.datasets._store import ImageStore
-from stages.extract.images import for_inference
+from stages.extract.inference import for_inference
 from stages.extract.params import Params
 from stages.networks._files import load_trunk
 

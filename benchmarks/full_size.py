@@ -39,8 +39,8 @@ COPIES = 4  # of a set's bytes on the disk: pack, unpacked, aligned, and room
 NAME = "ms1mv3"
 BATCH, THREADS = 512, 2  # of the sampling
 WIDTH, EMBEDDING = 1 / 8, 64  # of the network that embeds
-EMBEDDED = 20_000  # images that pass through it, at most; more take the route without a network
-PIXELS = 16  # side of the rows that route writes
+EMBEDDED = 20_000  # images to extract features of, at most
+PIXELS = 16  # side of the rows of grey levels
 POLL_S = 0.02
 STATUS_RUNS = 7
 MOST_OBJECTS = 100  # of DVC, a set
@@ -51,6 +51,7 @@ unpack: {{reader: native}}
 align: {{}}
 trunk: train
 resolutions: []
+heads: []
 seed: 0
 threads: {THREADS}
 device: cpu
@@ -109,11 +110,10 @@ def _run_all(folder: Path, size: int) -> Iterator[Step]:
         ("unpack", f"{stage}unpack", NAME),
         ("align (none)", f"{stage}align", NAME),
         ("sample, an epoch", own, "--step", "sample", str(size)),
-        ("extract pixels", f"{stage}extract", "pixels", NAME),
-        ("extract trunk", f"{stage}extract", "trunk", NAME),
+        ("extract images", f"{stage}extract", "images", NAME),
     ):
         done = size
-        if name == "extract trunk":
+        if name == "extract images":
             done = min(size, EMBEDDED)
             _step(folder, own, "--step", "trunk", str(done))
         yield Step(name, done, *_step(folder, *command))

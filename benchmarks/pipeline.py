@@ -47,9 +47,8 @@ IMPORTS = {
     "unpack": "stages.unpack.__main__",
     "align": "stages.align.__main__",
     "train": "stages.train.__main__, stages.networks.iresnet, stages.losses.arcface",
-    "extract_pixels": "stages.extract.__main__, stages.extract.pixels, cv2",
-    "extract_trunk": "stages.extract.__main__, stages.extract.trunk, stages.networks.iresnet",
-    "extract_branches": "stages.extract.__main__, stages.extract.branches, stages.networks.iresnet",
+    "extract": "stages.extract.__main__, stages.extract.images, stages.networks.iresnet, cv2",
+    "extract_heads": "stages.extract.__main__, stages.extract.heads",
     "evaluate": "stages.evaluate.__main__, stages.protocols.all_pairs",
     "report": "stages.report.__main__",
 }

@@ -144,8 +144,8 @@ def main(name: str) -> None:
         distill(str(side))
     for head in params["heads"]:
         learn(head)
-    for model in ("trunk", "branches", *(f"head_{head}" for head in params["heads"])):
-        extract(model, params["test_sets"][0])
+    for what in ("images", "heads"):
+        extract(what, params["test_sets"][0])
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def trained(seed: int, processes: int, precision: str, instructions: str) -> dic
         (folder / "data").mkdir()
         for part in ("align", "unpack"):
             (folder / "data" / part).symlink_to(ROOT / "data" / part)
-        for command in ("train", f"extract trunk {TEST_SET}", f"evaluate {BENCHMARK}"):
+        for command in ("train", f"extract images {TEST_SET}", f"evaluate {BENCHMARK}"):
             words = [sys.executable, "-m", *f"stages.{command}".split()]
             subprocess.run(words, cwd=folder, env=environment, check=True)
         values = json.loads((folder / f"metrics/evaluate/{BENCHMARK}.json").read_text())

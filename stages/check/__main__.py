@@ -17,7 +17,7 @@ def main() -> None:
     validate(params)
     report_departures(params)
     with atomic_folder(LISTS) as scratch:
-        for name, text in lists().items():
+        for name, text in lists(params["heads"]).items():
             (scratch / name).parent.mkdir(exist_ok=True)
             (scratch / name).write_text(text)
 

@@ -9,7 +9,7 @@ it has far fewer of them to look at.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -26,10 +26,8 @@ LISTED = (  # all stages of dvc.yaml but check; what follows `_` is a module of 
     "train",
     "distill",
     "head",
-    "extract_pixels",
-    "extract_trunk",
-    "extract_branches",
-    "extract_head",
+    "extract",
+    "extract_heads",
     "extract_external",
     "evaluate",
     "report",
@@ -41,28 +39,34 @@ CHOSEN = {  # library: what in dvc.yaml names the file of it that a stage loads
     "datasets": "${item.format}",
     "protocols": "${item.protocol}",
 }
+ALL_HEADS = "extract_heads"  # runs every head of params.yaml, which no dep of dvc.yaml can name
+OWN = {"extract": "images"}  # module of a stage that has none in its name
 DOCSTRINGS_READ = {"report": "stages/protocols/"}  # stage: where the docstrings are that it prints
 NAMED_BY_ENTRY = {"unpack": {"datasets"}, "evaluate": {"protocols"}}
 
 
-def lists() -> dict[str, str]:
+def lists(heads: Iterable[str]) -> dict[str, str]:
     """Text of each file below LISTS, by its name there: a list for each stage of LISTED, and one
     for each file that params.yaml can choose.
 
     A line is the MD5 (`stages/check/digest.py`) and the name of a file.
+
+    Args:
+        heads: those of params.yaml.
     """
-    found = {stage: _list_of(stage) for stage in LISTED}
+    chosen = {ALL_HEADS: {f"stages/heads/{head}.py" for head in heads}}
+    found = {stage: _list_of(stage, chosen.get(stage, set())) for stage in LISTED}
     for library in CHOSEN:
         for name in choices(library):
             found[f"{library}/{name}"] = _line(f"stages/{library}/{name}.py")
     return found
 
 
-def _list_of(stage: str) -> str:
+def _list_of(stage: str, chosen: set[str]) -> str:
     read = DOCSTRINGS_READ.get(stage)
     return "".join(
         _line(file, with_docstrings=bool(read and file.startswith(read)))
-        for file in sorted(code_of(stage))
+        for file in sorted(code_of(stage) | chosen)
     )
 
 
@@ -90,6 +94,7 @@ def code_of(stage: str) -> set[str]:
 def chosen_of(stage: str) -> set[str]:
     """The lists of what params.yaml chooses for a stage, as deps of dvc.yaml."""
     libraries = _libraries(stage, closure(*entry_modules(stage)))
+    libraries -= {"heads"} if stage == ALL_HEADS else set()
     return {f"{LISTS}/{library}/{CHOSEN[library]}" for library in libraries}
 
 
@@ -98,8 +103,9 @@ def _libraries(stage: str, needed: set[str]) -> set[str]:
 
 
 def entry_modules(stage: str) -> list[str]:
-    """extract_head runs stages.extract and stages.extract.head."""
+    """extract_external runs stages.extract and stages.extract.external, extract its images."""
     package, _, module = stage.partition("_")
+    module = module or OWN.get(stage, "")
     return [f"stages.{package}.__main__", *([f"stages.{package}.{module}"] if module else [])]
 
 

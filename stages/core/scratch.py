@@ -22,7 +22,7 @@ OUTPUTS = {  # folders that outputs lie in, and how many levels below them do so
     "data/raw": 0,  # what lies below belongs to the user, and can be millions of files
     "data/unpack": 0,
     "data/align": 0,
-    "data/features": 2,
+    "data/features": 1,
     "models": 2,
     "metrics": 2,
     "plots": 1,

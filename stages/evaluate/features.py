@@ -85,8 +85,8 @@ def choose_rows(
     known = [FULL_SIZE, *resolutions]
     pairs = [[int(side) for side in row.split("&")] for row in settings.settings]
     pairs = [pair for pair in pairs if set(pair) <= set(known)]
-    branch = {r: f"branches/branch_{r}" for r in resolutions}
-    upsampled = {r: f"branches/upsampled_{r}" for r in resolutions}
+    branch = {r: f"trunk/branch_{r}" for r in resolutions}
+    upsampled = {r: f"trunk/upsampled_{r}" for r in resolutions}
     trunk = {FULL_SIZE: "trunk"}
     rows = {f"{a}&{b}": ((trunk | branch)[a], (trunk | branch)[b]) for a, b in pairs}
     if "upsampled" in settings.baselines:
@@ -99,7 +99,7 @@ def choose_rows(
         rows["pixels"] = ("pixels", "pixels")
     elsewhere = {f"external {name}": f"external_{name}" for name in external}
     rows |= {row: (model, model) for row, model in elsewhere.items()}
-    models = {head: f"head_{head}" for head in heads}
+    models = {head: f"heads/{head}" for head in heads}
     confident = [
         (f"{name} {head}", (model, name))
         for name in ("kappa", "precision")

@@ -6,33 +6,36 @@ import importlib
 from pathlib import Path
 
 from stages.core.entry import start
-from stages.core.files import atomic_folder
+from stages.core.errors import InputError
 from stages.core.params import read_params, section
 from stages.extract.job import Job
 from stages.extract.params import Params
 
+KINDS = ("images", "heads", "external")
+REMEDY = "use `images` for pixels, trunk and branches together, and `heads` for all heads"
 
-def main(model: str, image_set: str) -> None:
-    """Extract features of `image_set` by a model: trunk, branches, head_<name> or pixels."""
+
+def main(what: str, image_set: str) -> None:
+    """Extract features of IMAGE_SET. WHAT is `images` (pixels, trunk and branches), `heads` (all
+    heads) or `external_NAME` (features that were computed elsewhere)."""
+    kind, _, item = what.partition("_")
+    if kind not in KINDS or bool(item) != (kind == "external"):
+        raise InputError(repr(what), "is not one of images, heads, external_NAME", REMEDY)
     params = read_params()
-    kind, _, item = model.partition("_")
     job = Job(
         item=item,
         image_set=image_set,
-        output=Path("data/features") / image_set / model,
         trunk=Path("models") / params["trunk"],
         resolutions=params["resolutions"],
+        heads=params["heads"],
         settings=section("extract", Params, params),
         seed=params["seed"],
         threads=params["threads"],
         device=params["device"],
         instructions=params["instructions"],
     )
-    if kind == "branches" and not job.resolutions:
-        with atomic_folder(job.output):  # nothing to do, and no torch to wait for
-            return
     importlib.import_module(f"stages.extract.{kind}").extract(job)
 
 
 if __name__ == "__main__":
-    start(main, "model", "image_set")
+    start(main, "what", "image_set")

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from stages.core.external import ExternalFeatures
-from stages.core.files import sha256
+from stages.core.files import atomic_folder, sha256
 from stages.core.index import read_index, read_table
 from stages.core.params import section
 from stages.datasets._features import read_features
 from stages.datasets._order import interleaved, place
 from stages.descriptors import mean, norm
-from stages.extract.features import set_descriptors, settings_of, write_features
+from stages.extract.features import save, set_descriptors, settings_of
 from stages.extract.job import Job
 
 
@@ -42,4 +42,5 @@ def extract(job: Job) -> None:
         **notes,
         "descriptors": {name: settings.model_dump() for name, settings in chosen.items()},
     }
-    write_features(job.output, arrays, about)
+    with atomic_folder(job.features / f"external_{job.item}") as folder:
+        save(folder, arrays, about)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +11,6 @@ import numpy as np
 from numpy.lib.format import write_array_header_1_0
 
 from stages.core.errors import InputError
-from stages.core.files import atomic_folder
 from stages.core.index import read_index, read_table
 from stages.core.params import Section, read_params, section
 from stages.descriptors._pooling import Templates
@@ -21,62 +18,47 @@ from stages.descriptors._pooling import Templates
 MODEL = "model.json"  # of a folder: what computed it
 
 
-def write_features(
-    folder: Path, arrays: dict[str, np.ndarray], about: dict[str, Any] | None = None
-) -> None:
-    """Write each array as folder/<name>.npy, whole or not at all.
-
-    Args:
-        about: where they come from, for `model.json`.
-    """
-    with atomic_folder(folder) as scratch:
-        _save(scratch, arrays, about)
-
-
-def write_batches(
-    folder: Path,
-    image_set: str,
-    rows: int,
-    batches: Iterable[dict[str, np.ndarray]],
-    *descriptors: ModuleType,
-    about: dict[str, Any] | None = None,
-) -> None:
-    """Write what `write_features` would of all batches together, in the memory of one of them.
-
-    Args:
-        rows: of the batches together.
-        batches: arrays of the same names each, the next rows of all of them.
-        descriptors: as in `set_descriptors`.
-        about: as in `write_features`.
-    """
-    with atomic_folder(folder) as scratch:
-        arrays = _append(scratch, rows, batches)
-        _save(scratch, set_descriptors(image_set, arrays, *descriptors), about)
-
-
-def _append(
-    folder: Path, rows: int, batches: Iterable[dict[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
-    """The arrays written, in memory map."""
-    files = {}
-    with ExitStack() as stack:
-        for batch in batches:
-            for name, values in batch.items():
-                values = np.ascontiguousarray(values, "<f4")
-                if name not in files:
-                    files[name] = stack.enter_context(open(folder / f"{name}.npy", "wb"))
-                    shape = (rows, *values.shape[1:])
-                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                    write_array_header_1_0(files[name], header)
-                files[name].write(values.data)
-    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in files}
-
-
-def _save(folder: Path, arrays: dict[str, np.ndarray], about: dict[str, Any] | None) -> None:
+def save(folder: Path, arrays: dict[str, np.ndarray], about: dict[str, Any]) -> None:
+    """Add arrays and `model.json` to a folder that an `atomic_folder` keeps."""
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", np.ascontiguousarray(values, np.float32))
-    if about is not None:
-        (folder / MODEL).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
+    (folder / MODEL).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n")
+
+
+class FeatureWriter:
+    """Writes the arrays of one model batch by batch, in the memory of one batch.
+
+    The files are, to the byte, what `save` writes of all batches together.
+
+    Args:
+        folder: in one of `atomic_folder`; it is made where it is missing.
+        rows: number of rows of each array, all batches together.
+    """
+
+    def __init__(self, folder: Path, rows: int) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        self._rows = rows
+        self._names: set[str] = set()
+
+    def append(self, arrays: dict[str, np.ndarray]) -> None:
+        """Write the next rows of arrays, by name."""
+        for name, values in arrays.items():
+            values = np.ascontiguousarray(values, "<f4")
+            with open(self._path(name), "ab") as file:
+                if name not in self._names:
+                    shape = (self._rows, *values.shape[1:])
+                    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                    write_array_header_1_0(file, header)
+                    self._names.add(name)
+                file.write(values.data)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was written, by memory map, once all rows are there."""
+        return {name: np.load(self._path(name), mmap_mode="r") for name in self._names}
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.npy"
 
 
 def settings_of(image_set: str, *descriptors: ModuleType) -> dict[str, Section]:

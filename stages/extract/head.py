@@ -1,10 +1,10 @@
-"""What a head says: of each image, as it is and in low resolution, and of each template."""
+"""Features by heads: confidences of images, full size and low resolution, and of templates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,33 +14,84 @@ from stages.core.contract import InputContract
 from stages.core.params import load
 from stages.core.seeding import prepare
 from stages.core.weights import load_weights
+from stages.datasets._store import ImageStore
 from stages.descriptors import coreset, kappa, precision
 from stages.extract.about import about
-from stages.extract.features import set_descriptors, write_features
-from stages.extract.images import FULL, Images, for_inference
+from stages.extract.batches import FULL, batches
+from stages.extract.features import FeatureWriter, save, set_descriptors
+from stages.extract.inference import fed, for_inference
 from stages.extract.job import Job
 from stages.networks._files import WEIGHTS, load_trunk, require_trunk
 
+HEADS = Path("models/head")
 OF_TRUNK = ("embedding", "mirrored", "norm")
 
 
-def extract(job: Job) -> None:
-    """Write `head_<name>`: confidences, and the descriptor and confidences of templates."""
+class Head(NamedTuple):
+    """A head from a file, and what writes its features.
+
+    Attributes:
+        weights: their folder.
+        library: module of stages/heads that built it.
+        network: in eval mode.
+        header: of the weights file.
+        writer: of its features.
+    """
+
+    weights: Path
+    library: Any
+    network: nn.Module
+    header: dict[str, Any]
+    writer: FeatureWriter
+
+    @property
+    def describes_images(self) -> bool:
+        """Whether it gives confidences of images; otherwise it describes sets of embeddings."""
+        return hasattr(self.library, "confidences")
+
+    def append(self, body: Tensor, side: int) -> None:
+        """Write the confidences of some images, from the trunk's maps of them.
+
+        Args:
+            body: last map of the trunk, float32 [B, C, 7, 7].
+            side: resolution of the images. Below 112 px an array is called `<name>_<side>`, and
+                only arrays with one number per image are written.
+        """
+        said = self.library.confidences(self.network(body).cpu())
+        arrays = {name: value.numpy() for name, value in said.items()}
+        if side != FULL:
+            arrays = {f"{name}_{side}": value for name, value in arrays.items() if value.ndim == 1}
+        self.writer.append(arrays)
+
+
+def write_heads(job: Job, into: Path) -> None:
+    """Write a folder per head: confidences of images, descriptors and confidences of templates.
+
+    Args:
+        into: an existing folder, which an `atomic_folder` keeps.
+
+    Raises:
+        InputError: a head was made for another trunk.
+    """
     device = prepare(job.seed, job.threads, job.device, job.instructions)
-    folder = Path("models/head") / job.item
-    heads, head, header = load_head(folder, device)
-    require_trunk(folder / WEIGHTS, header, job.trunk)
-    stored = job.output.with_name("trunk")
+    store = ImageStore(Path("data/align") / job.image_set)
+    stored = job.features / "trunk"
     features = {part: np.load(stored / f"{part}.npy", mmap_mode="r") for part in OF_TRUNK}
-    if hasattr(heads, "loss"):
-        arrays = _confidences(job, heads, head, device)
-        pooling, said = (kappa, "kappa") if "kappa" in arrays else (precision, "sigma2")
-        arrays |= set_descriptors(job.image_set, features, pooling, told=arrays[said])
-    else:
-        pooling = coreset
-        arrays = set_descriptors(job.image_set, features, pooling, told=head.describe)
-    contract = InputContract(**header["contract"])
-    write_features(job.output, arrays, about(job, folder, contract, pooling))
+    heads = [_load(name, job, FeatureWriter(into / name, len(store)), device) for name in job.heads]
+    if of_images := [head for head in heads if head.describes_images]:
+        _write_confidences(job, store, of_images, device)
+    for name, head in zip(job.heads, heads, strict=True):
+        pooling, told = _pooling(head)
+        described = set_descriptors(job.image_set, features, pooling, told=told)
+        contract = InputContract(**head.header["contract"])
+        save(into / name, described, about(job, head.weights, contract, pooling))
+
+
+def _load(name: str, job: Job, writer: FeatureWriter, device: torch.device) -> Head:
+    weights = HEADS / name
+    library, network, header = load_head(weights, device)
+    require_trunk(weights / WEIGHTS, header, job.trunk)
+    return Head(weights, library, network, header, writer)
 
 
 def load_head(folder: Path, device: torch.device) -> tuple[Any, nn.Module, dict[str, Any]]:
@@ -53,20 +104,23 @@ def load_head(folder: Path, device: torch.device) -> tuple[Any, nn.Module, dict[
 
 
 @torch.inference_mode()
-def _confidences(
-    job: Job, heads: Any, head: nn.Module, device: torch.device
-) -> dict[str, np.ndarray]:
-    """Every confidence of the images, and of their copies those that are one number an image."""
+def _write_confidences(
+    job: Job, store: ImageStore, heads: list[Head], device: torch.device
+) -> None:
+    """Run the trunk once per image and resolution, for all heads together."""
     trunk = load_trunk(job.trunk)
     network = for_inference(trunk, job.settings, device)
-    images = Images(job.image_set, job.settings, trunk.contract, device)
+    for batch in batches(store, job.image_set, job.settings):
+        for side in (FULL, *job.resolutions):
+            images = batch.full() if side == FULL else batch.upsampled(side)
+            body = network.body(fed(images, trunk.contract, device)).float()
+            for head in heads:
+                head.append(body, side)
 
-    def told(batches: Iterator[Tensor]) -> dict[str, np.ndarray]:
-        logs = torch.cat([head(network.body(batch).float()).cpu() for batch in batches])
-        return {name: value.numpy() for name, value in heads.confidences(logs).items()}
 
-    arrays = told(images.batches(FULL))
-    for side in job.resolutions:
-        copies = told(images.batches(side, True))
-        arrays |= {f"{name}_{side}": value for name, value in copies.items() if value.ndim == 1}
-    return arrays
+def _pooling(head: Head) -> tuple[ModuleType, Any]:
+    """The module that describes templates by this head, and what the head gives it."""
+    if not head.describes_images:
+        return coreset, head.network.describe
+    said = head.writer.arrays()
+    return (kappa, said["kappa"]) if "kappa" in said else (precision, said["sigma2"])

@@ -10,22 +10,28 @@ from stages.extract.params import Params
 
 @dataclass(frozen=True)
 class Job:
-    """One model, one image set.
+    """One image set, and the models of params.yaml.
 
     Attributes:
-        item: what follows the kind in the model's name: the name of a head.
+        item: name of the external features; empty for the models here.
         image_set: name of the set.
-        output: folder of the features to write.
         trunk: folder of the trunk.
+        resolutions: of the branches, pixels.
+        heads: names of the heads.
     """
 
     item: str
     image_set: str
-    output: Path
     trunk: Path
     resolutions: list[int]
+    heads: list[str]
     settings: Params
     seed: int
     threads: int
     device: str
     instructions: str
+
+    @property
+    def features(self) -> Path:
+        """Folder of the set's features."""
+        return Path("data/features") / self.image_set

@@ -51,16 +51,16 @@ def read_qualities(
     """
     folder, low = FEATURES / image_set, list(resolutions)
     trunk = {NATIVE: folder / "trunk/norm.npy"}
-    upsampled = {r: folder / f"branches/{UPSAMPLED}_{r}/norm.npy" for r in low}
-    branches = {r: folder / f"branches/branch_{r}/norm.npy" for r in low}
+    upsampled = {r: folder / f"trunk/{UPSAMPLED}_{r}/norm.npy" for r in low}
+    branches = {r: folder / f"trunk/branch_{r}/norm.npy" for r in low}
     qualities = [Quality("norm, trunk", "norm_trunk", _load({**trunk, **upsampled}))]
     if low:
         qualities.append(
             Quality("norm, branches", "norm_branch", _load({**trunk, **branches}), True)
         )
     for head, name in product(heads, CONFIDENCES):
-        files = {NATIVE: folder / f"head_{head}/{name}.npy"}
-        files |= {r: folder / f"head_{head}/{name}_{r}.npy" for r in low}
+        files = {NATIVE: folder / f"heads/{head}/{name}.npy"}
+        files |= {r: folder / f"heads/{head}/{name}_{r}.npy" for r in low}
         if files[NATIVE].exists():
             qualities.append(Quality(f"{name}, {head}", f"{name}_{head}", _load(files)))
     return qualities

@@ -56,7 +56,7 @@ def test_packages_hold_no_code_but_the_one_that_is_listed() -> None:
 
 
 def test_a_list_names_each_file_of_a_stage_once() -> None:
-    made = lists()
+    made = lists([])
     for stage in LISTED:
         names = [line.split("  ")[1] for line in made[stage].splitlines()]
         assert names == sorted(code_of(stage))
@@ -78,6 +78,8 @@ def test_an_edit_changes_the_lists_of_the_stages_that_run_the_file(tmp_path: Pat
         ("core/files.py", with_comment, set()),
         ("losses/magface.py", with_code, {"losses/magface"}),
         ("losses/magface.py", with_comment, set()),
+        ("heads/scf.py", with_code, {"heads/scf", "extract_heads"}),
+        ("heads/scf_g.py", with_code, {"heads/scf_g"}),  # which params.yaml does not name
         ("protocols/pairs.py", with_code, {"protocols/pairs", "report"}),
         ("protocols/pairs.py", with_docstring, {"report"}),
         ("report/published.csv", with_code, {"report"}),

@@ -59,7 +59,7 @@ def test_a_leftover_of_any_output_of_the_pipeline_goes(output: str) -> None:
     assert not left.exists()
 
 
-@pytest.mark.parametrize("target", ["models/m/heads/scf", "data/features/s/branches/b"])
+@pytest.mark.parametrize("target", ["models/m/heads/scf", "data/features/s/trunk"])
 def test_a_leftover_at_the_deepest_place_goes(target: str) -> None:
     left = leave(target)
     sweep_workspace()

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESOLUTIONS = [28, 7]
 PEOPLE, IMAGES = 8, 6
 PERSON = np.repeat(np.arange(PEOPLE), IMAGES)
-BRANCHES = [f"branches/{k}_{r}" for k in ("branch", "upsampled") for r in RESOLUTIONS]
+BRANCHES = [f"trunk/{k}_{r}" for k in ("branch", "upsampled") for r in RESOLUTIONS]
 MODELS = ["trunk", "pixels", *BRANCHES]
 PARAMS = {
     "dataset": "people",
@@ -59,8 +59,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         for model in MODELS:
             noise = 3.0 if model == "pixels" else 0.9
             write_features(tmp_path / "data/features" / image_set / model, random, noise)
-        head = tmp_path / "data/features" / image_set / "head_scf"
-        head.mkdir()
+        head = tmp_path / "data/features" / image_set / "heads/scf"
+        head.mkdir(parents=True)
         for name in ("kappa", *(f"kappa_{r}" for r in RESOLUTIONS)):
             np.save(head / f"{name}.npy", random.uniform(1, 9, count).astype(np.float32))
         np.save(head / "descriptor_kappa.npy", made.faces(random, PERSON[::2], 0.9))
@@ -233,10 +233,10 @@ def test_the_lists_in_params_decide_not_the_folders(project) -> None:
 
 def test_the_second_head_has_its_name_in_its_row(project) -> None:
     features = project / "data/features/ijb"
-    (features / "head_pfe").mkdir()
+    (features / "heads/pfe").mkdir()
     for name in ("kappa", "descriptor_kappa"):
-        array = np.load(features / f"head_scf/{name}.npy")
-        np.save(features / f"head_pfe/{name}.npy", array[::-1])
+        array = np.load(features / f"heads/scf/{name}.npy")
+        np.save(features / f"heads/pfe/{name}.npy", array[::-1])
     write_params(project, heads=["scf", "pfe"])
     main("one")
     assert {"kappa", "kappa pfe"} <= set(metrics("one"))
@@ -245,7 +245,7 @@ def test_the_second_head_has_its_name_in_its_row(project) -> None:
 @pytest.mark.parametrize("confidence", ["kappa", "sigma2"])
 def test_the_likelihood_score_of_a_head_is_a_row(project, confidence: str) -> None:
     for image_set in ("pack", "ijb"):
-        head = project / "data/features" / image_set / "head_scf"
+        head = project / "data/features" / image_set / "heads/scf"
         if confidence == "sigma2":
             sigma2 = 1 / np.load(head / "kappa.npy")
             np.save(head / "sigma2.npy", np.repeat(sigma2[:, None], 16, axis=1))
@@ -262,7 +262,7 @@ def test_the_likelihood_score_of_a_head_is_a_row(project, confidence: str) -> No
 
 
 def test_a_head_without_confidence_has_no_likelihood(project) -> None:
-    (project / "data/features/pack/head_scf/kappa.npy").unlink()
+    (project / "data/features/pack/heads/scf/kappa.npy").unlink()
     write_params(project, evaluate={"likelihoods": ["scf"]})
     with pytest.raises(InputError, match="neither kappa nor sigma2 is there"):
         main("pack")
@@ -286,7 +286,7 @@ def test_fused_rows_sum_the_embedding_and_the_other_model_s_mirror_image(project
 
 
 def test_a_missing_or_unfit_array_is_named(project) -> None:
-    path = project / "data/features/pack/branches/branch_7/mirrored.npy"
+    path = project / "data/features/pack/trunk/branch_7/mirrored.npy"
     array = np.load(path)
     np.save(path, array[:-1])
     with pytest.raises(InputError, match=r"branch_7/mirrored.npy: 47 rows, not 48. Remedy: run"):

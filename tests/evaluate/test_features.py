@@ -34,7 +34,7 @@ def test_every_row_names_the_models_of_its_two_sides(tmp_path: Path) -> None:
     """The first number is the first side; 14 pixels are not among the resolutions."""
     settings = Params(settings=["112&112", "112&7", "7&112", "28&7", "112&14"])
     found = rows(tmp_path, settings, [], ["mine"])
-    branch, upsampled = ({r: f"branches/{kind}_{r}" for r in (28, 7)}
+    branch, upsampled = ({r: f"trunk/{kind}_{r}" for r in (28, 7)}
                          for kind in ("branch", "upsampled"))  # fmt: skip
     assert found.settings == {
         "112&112": ("trunk", "trunk"),
@@ -55,28 +55,28 @@ def test_every_row_names_the_models_of_its_two_sides(tmp_path: Path) -> None:
 def test_a_descriptor_or_a_confidence_is_that_of_its_head(tmp_path: Path) -> None:
     """The first head that has it gives it its name."""
     write(tmp_path, "trunk/descriptor_mean", rows=TEMPLATES)
-    write(tmp_path, "head_b/descriptor_kappa", "head_c/descriptor_kappa", rows=TEMPLATES)
-    write(tmp_path, "head_b/kappa", "head_c/kappa", "head_a/precision")
+    write(tmp_path, "heads/b/descriptor_kappa", "heads/c/descriptor_kappa", rows=TEMPLATES)
+    write(tmp_path, "heads/b/kappa", "heads/c/kappa", "heads/a/precision")
     found = rows(tmp_path, Params(), ["a", "b", "c"], [])
     assert found.descriptors == {
         "mean": ("trunk", "mean"),
-        "kappa": ("head_b", "kappa"),
-        "kappa c": ("head_c", "kappa"),
+        "kappa": ("heads/b", "kappa"),
+        "kappa c": ("heads/c", "kappa"),
     }
     assert found.heads == {
-        "kappa": ("head_b", "kappa"),
-        "kappa c": ("head_c", "kappa"),
-        "precision": ("head_a", "precision"),
+        "kappa": ("heads/b", "kappa"),
+        "kappa c": ("heads/c", "kappa"),
+        "precision": ("heads/a", "precision"),
     }
 
 
 def test_a_likelihood_is_of_its_own_head_and_of_its_kind(tmp_path: Path) -> None:
     """Von Mises-Fisher for kappa, Gaussian for sigma2; of three heads the last two are asked."""
-    write(tmp_path, "head_a/kappa", "head_b/kappa", "head_c/sigma2")
+    write(tmp_path, "heads/a/kappa", "heads/b/kappa", "heads/c/sigma2")
     found = rows(tmp_path, Params(likelihoods=["c", "b"]), ["a", "b", "c"], []).likelihoods
     assert {row: (x.model, x.confidence, x.descriptor) for row, x in found.items()} == {
-        "likelihood c": ("head_c", "sigma2", "precision"),
-        "likelihood b": ("head_b", "kappa", "kappa"),
+        "likelihood c": ("heads/c", "sigma2", "precision"),
+        "likelihood b": ("heads/b", "kappa", "kappa"),
     }
     from stages.heads._scores import Gaussian, VonMises
 
@@ -90,16 +90,16 @@ def test_a_likelihood_is_of_its_own_head_and_of_its_kind(tmp_path: Path) -> None
 
 
 def test_the_origins_are_of_all_models_that_were_read_and_of_no_other(tmp_path: Path) -> None:
-    write(tmp_path, "trunk/embedding", "branches/branch_7/embedding", "branches/branch_7/mirrored")
-    write(tmp_path, "branches/branch_28/embedding", "pixels/embedding")
-    for model in ("trunk", "branches/branch_7", "branches/branch_28"):
+    write(tmp_path, "trunk/embedding", "trunk/branch_7/embedding", "trunk/branch_7/mirrored")
+    write(tmp_path, "trunk/branch_28/embedding", "pixels/embedding")
+    for model in ("trunk", "trunk/branch_7", "trunk/branch_28"):
         (tmp_path / model / "model.json").write_text(json.dumps({"weights": model}))
     features = Features(tmp_path, IMAGES, 0)
-    for model in ("pixels", "trunk", "branches/branch_7"):
+    for model in ("pixels", "trunk", "trunk/branch_7"):
         features.read(model, "embedding")
     assert features.origins() == {
         "trunk": {"weights": "trunk"},
-        "branches/branch_7": {"weights": "branches/branch_7"},
+        "trunk/branch_7": {"weights": "trunk/branch_7"},
     }
 
 

@@ -120,7 +120,7 @@ def test_every_model_that_was_read_is_asked_and_each_set_named_once() -> None:
     digest = sha256(index_file("train"))
     bought = f"imported: r100.pth, sha256 {digest}"
     models = {
-        "branches/branch_7": {"contract": {"training_data": f"{bought}; then train {digest}"}},
+        "trunk/branch_7": {"contract": {"training_data": f"{bought}; then train {digest}"}},
         "external_mine": {"file": "mine.npy sha256 0"},
         "old": None,
         "pixels": {"side": 112},

@@ -249,7 +249,7 @@ def test_the_documents_example_gives_the_features_of_extract(tmp_path, monkeypat
     """Read by nothing of ours: OpenCV and ONNX Runtime, as docs/export.md has it."""
     monkeypatch.chdir(tmp_path)
     project(tmp_path, {})
-    extract("trunk", "faces")
+    extract("images", "faces")
     export.main("face.onnx")
     assert capsys.readouterr().out.splitlines() == [
         f"face.onnx: images [batch, 3, 112, 112] -> embedding, norm; E = {EMBEDDING}",

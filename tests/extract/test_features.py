@@ -13,8 +13,8 @@ from stages.core.files import sha256
 from stages.descriptors import mean
 from stages.evaluate.features import Features
 from stages.extract.about import about
-from stages.extract.features import write_batches, write_features
-from stages.extract.images import embed
+from stages.extract.features import FeatureWriter, save
+from stages.extract.inference import embed
 from stages.extract.job import Job
 from stages.extract.params import Params
 from tests.head.made import project
@@ -30,30 +30,24 @@ def tree(folder: Path) -> dict[str, bytes]:
 def test_batches_are_written_as_the_whole_is(tmp_path: Path, batch: int) -> None:
     draw = np.random.default_rng(0)
     whole = {"embedding": draw.random((ROWS, DIMENSIONS)), "norm": draw.random(ROWS)}
-    pieces = (
-        {name: values[start : start + batch] for name, values in whole.items()}
-        for start in range(0, ROWS, batch)
-    )
-    write_features(tmp_path / "whole", whole)
-    write_batches(tmp_path / "pieces", "none", ROWS, pieces)
+    (tmp_path / "whole").mkdir()
+    save(tmp_path / "whole", whole, {"side": 1})
+    writer = FeatureWriter(tmp_path / "pieces", ROWS)
+    for start in range(0, ROWS, batch):
+        for name, values in whole.items():  # together or one by one
+            writer.append({name: values[start : start + batch]})
+    found = writer.arrays()
+    assert found.keys() == whole.keys()
+    assert all(isinstance(values, np.memmap) for values in found.values())
+    save(tmp_path / "pieces", {}, {"side": 1})
     assert tree(tmp_path / "pieces") == tree(tmp_path / "whole")
-
-
-def test_a_batch_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    def pieces():
-        yield {"norm": np.ones(4)}
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write_batches(tmp_path / "model", "none", ROWS, pieces())
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("batch", [1, 4, 9])
 def test_embeddings_do_not_depend_on_the_batch(batch: int) -> None:
     torch.manual_seed(0)
     images = torch.randn(ROWS, 3, 2, 5)
-    found = list(embed(images.split(batch), lambda some: some.flatten(1)))
+    found = [embed(some, lambda images: images.flatten(1)) for some in images.split(batch)]
     embedding = images.flatten(1)
     expected = {
         "embedding": embedding,
@@ -70,7 +64,7 @@ def test_what_decides_features_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     project(tmp_path, {})
     folder, contract = Path("models/train"), InputContract(embedding=4)
     settings = Params(resampler="opencv_linear", precision="bf16")
-    job = Job("", "sets", Path("out"), folder, [], settings, 0, 1, "cpu", "avx2")
+    job = Job("", "sets", folder, [], [], settings, 0, 1, "cpu", "avx2")
     said = about(job, folder, contract, mean)
     assert said["weights"] == f"{folder} sha256 {sha256(folder / 'weights.safetensors')}"
     assert (said["resampler"], said["precision"]) == ("opencv_linear", "bf16")
@@ -82,11 +76,11 @@ def test_what_decides_features_is_said(tmp_path: Path, monkeypatch: pytest.Monke
 def test_features_say_what_computed_them(tmp_path: Path) -> None:
     arrays = {"embedding": np.ones((2, 3), np.float32)}
     said = {"weights": "models/train sha256 0123"}
-    write_features(tmp_path / "sets/trunk", arrays, said)
-    write_batches(tmp_path / "sets/branches/branch_7", "none", 2, [arrays], about=said)
-    write_batches(tmp_path / "sets/pixels", "none", 2, [arrays])
-    write_features(tmp_path / "sets/head_scf", arrays, said)
-    features = Features(tmp_path / "sets", images=2, templates=0)
-    for model in ("trunk", "branches/branch_7", "pixels"):
+    for model in ("trunk", "trunk/branch_7", "pixels", "heads/scf"):
+        (tmp_path / model).mkdir(parents=True)
+        save(tmp_path / model, arrays, said)
+    (tmp_path / "pixels/model.json").unlink()
+    features = Features(tmp_path, images=2, templates=0)
+    for model in ("trunk", "trunk/branch_7", "pixels"):
         features.read(model, "embedding")
-    assert features.origins() == {"trunk": said, "branches/branch_7": said}
+    assert features.origins() == {"trunk": said, "trunk/branch_7": said}

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from stages.core.contract import InputContract
-from stages.extract.images import embed
+from stages.extract.inference import embed
 from tests.goldens import golden
 
 CONTRACT = InputContract(colour="bgr")
@@ -26,7 +26,7 @@ def test_grey_levels(file):
     np.testing.assert_array_equal(truncated, z["value_out_after_hflip"])
     assert (truncated.numpy() != levels).any()
 
-    (pixels,) = embed([batch], lambda images: images[:, 0, 0])
+    pixels = embed(batch, lambda images: images[:, 0, 0])
     back = pixels["mirrored"][0, ::-1] * CONTRACT.scale + CONTRACT.mean
     np.testing.assert_array_equal(np.round(back), levels)
     np.testing.assert_array_equal(pixels["mirrored"][0, ::-1], pixels["embedding"][0])

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stages.core.contract import InputContract
-from stages.extract.images import embed, for_inference
+from stages.extract.inference import embed, for_inference
 from stages.extract.params import Params
 from stages.networks import iresnet
 from stages.networks._files import Loaded
@@ -28,8 +28,7 @@ def trunk() -> Loaded:
 
 
 def embedded(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    (found,) = embed([images], network)
-    return torch.from_numpy(found["embedding"])
+    return torch.from_numpy(embed(images, network)["embedding"])
 
 
 def test_the_trunk(trunk: Loaded) -> None:

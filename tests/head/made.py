@@ -15,10 +15,11 @@ from stages.core.index import write_table
 from stages.core.weights import save_weights
 from stages.datasets._store import ImageSetWriter
 from stages.networks import iresnet
-from stages.networks._files import CENTRES, save_network
+from stages.networks._files import CENTRES, fingerprint, save_network
 from tests.datasets.samples import png
 
 EMBEDDING = 16
+SIDE = 14  # pixels
 PEOPLE = (3, 1, 4)  # images of each
 SHARED = {
     "epochs": 2, "batch": 3, "optimizer": "adam", "lr": 0.01,
@@ -27,7 +28,8 @@ SHARED = {
 
 
 def project(root: Path, heads: dict[str, dict[str, Any]]) -> None:
-    """params.yaml, models/train, and the sets `faces` (people) and `sets` (templates)."""
+    """params.yaml, a trunk, its branch for `SIDE`, and the sets `faces` (people) and `sets`
+    (templates)."""
     torch.manual_seed(0)
     shape = iresnet.Params(depth=18, width=1 / 16, embedding=EMBEDDING)
     network = iresnet.build(shape)
@@ -35,6 +37,10 @@ def project(root: Path, heads: dict[str, dict[str, Any]]) -> None:
     folder = root / "models/train"
     save_network(folder, network, iresnet.describe(shape), contract)
     save_weights(folder / CENTRES, {"centres": torch.randn(len(PEOPLE), EMBEDDING)}, {"spheres": 1})
+    branch, origin = iresnet.build_branch(shape, SIDE), {"trunk": fingerprint(folder)}
+    origin |= {"resolution": SIDE, "freeze": "strict"}
+    described = iresnet.describe(shape)
+    save_network(root / f"models/distill/{SIDE}", branch, described, contract, **origin)
     for stage in ("unpack", "align"):
         _images(root / "data" / stage / "faces", np.repeat(np.arange(len(PEOPLE)), PEOPLE))
         (root / "data" / stage / "faces/tables").mkdir()
@@ -48,7 +54,7 @@ def project(root: Path, heads: dict[str, dict[str, Any]]) -> None:
     write_table(root / "data/unpack/sets/tables/templates.parquet", templates)
     params = {
         "dataset": "faces", "trunk": "train", "seed": 0, "threads": 1, "device": "cpu",
-        "instructions": "avx2", "resolutions": [14], "heads": list(heads), "extract": {},
+        "instructions": "avx2", "resolutions": [SIDE], "heads": list(heads), "extract": {},
         "features": {}, "head": {"shared": SHARED} | heads,
         "descriptors": {name: {} for name in ("mean", "norm", "kappa", "precision", "coreset")},
     }  # fmt: skip

@@ -64,9 +64,8 @@ def test_training_again_gives_the_same_bytes_and_features(name) -> None:
     learnt = read_header(weights)["contract"]["training_data"]
     assert learnt == f"faces {sha256('data/align/faces/index.parquet')}"
 
-    extract("trunk", "sets")
-    extract(f"head_{name}", "sets")
-    folder = Path("data/features/sets") / f"head_{name}"
+    extract_with([name])
+    folder = Path("data/features/sets/heads") / name
     about = json.loads((folder / "model.json").read_text())
     assert about["contract"]["training_data"] == learnt
     arrays = {file.stem: np.load(file) for file in folder.glob("*.npy")}
@@ -91,10 +90,10 @@ def test_training_again_gives_the_same_bytes_and_features(name) -> None:
 
 @contextmanager
 def changed(section: str, **settings) -> Iterator[None]:
-    """params.yaml with other settings in a section."""
+    """params.yaml with other settings in a section, or at its top."""
     text = Path("params.yaml").read_text()
     part = params = yaml.safe_load(text)
-    for key in section.split("."):
+    for key in filter(None, section.split(".")):
         part = part[key]
     part |= settings
     Path("params.yaml").write_text(yaml.safe_dump(params))
@@ -104,13 +103,19 @@ def changed(section: str, **settings) -> Iterator[None]:
         Path("params.yaml").write_text(text)
 
 
+def extract_with(heads: list[str]) -> None:
+    with changed("", heads=heads):
+        extract("images", "sets")
+        extract("heads", "sets")
+
+
 def test_a_head_says_in_bf16_what_it_says_in_fp32() -> None:
     main("scf")
-    extract("head_scf", "sets")
-    file = Path("data/features/sets/head_scf/kappa.npy")
+    extract_with(["scf"])
+    file = Path("data/features/sets/heads/scf/kappa.npy")
     exact = np.load(file)
     with changed("extract", precision="bf16"):
-        extract("head_scf", "sets")
+        extract_with(["scf"])
     rounded = np.load(file)
     assert not np.array_equal(rounded, exact)
     np.testing.assert_allclose(rounded, exact, rtol=0.02)

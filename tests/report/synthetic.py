@@ -175,12 +175,12 @@ def write_images(folder: Path, image_set: str, images: list[np.ndarray]) -> None
             writer.add(buffer.getvalue(), f"image {number}")
     quality = np.linspace(1, 2, len(images), dtype=np.float32)
     quality[-1] = quality[-2]
-    arrays = {"trunk/norm": 20 * quality, "head_scf/kappa": 400 * quality}
+    arrays = {"trunk/norm": 20 * quality, "heads/scf/kappa": 400 * quality}
     for r in RESOLUTIONS:
         share = (r / 112) ** 0.25
-        arrays[f"branches/upsampled_{r}/norm"] = 20 * share * quality
-        arrays[f"branches/branch_{r}/norm"] = 21 * share * quality[::-1]
-        arrays[f"head_scf/kappa_{r}"] = 400 * share * quality
+        arrays[f"trunk/upsampled_{r}/norm"] = 20 * share * quality
+        arrays[f"trunk/branch_{r}/norm"] = 21 * share * quality[::-1]
+        arrays[f"heads/scf/kappa_{r}"] = 400 * share * quality
     for name, values in arrays.items():
         path = folder / "data/features" / image_set / f"{name}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -112,17 +112,18 @@ def test_results_are_out_of_date_once_a_model_of_theirs_is_another() -> None:
     now = {"weights": f"models/train sha256 {sha256(weights)}", "resampler": "pil_bilinear"}
     before = now | {"weights": "models/train sha256 0123"}
     gone = {"weights": "models/gone sha256 0123"}
-    assert evaluated(trunk=now, head_scf=now, pixels={"side": "112"}) is None
+    scf = {"heads/scf": now}
+    assert evaluated(trunk=now, pixels={"side": "112"}, **scf) is None
     assert evaluated(trunk=gone) is None  # weights that are not here tell nothing
-    for models in ({"trunk": before, "head_scf": now}, {"head_scf": now, "trunk": before}):
+    for models in ({"trunk": before} | scf, scf | {"trunk": before}):
         assert evaluated(**models) == "it was evaluated before trunk was computed anew"
-    said = Path("data/features/people/head_scf/model.json")
+    said = Path("data/features/people/heads/scf/model.json")
     said.parent.mkdir(parents=True)
     said.write_text(json.dumps(now))
-    assert evaluated(trunk=now, head_scf=now) is None
+    assert evaluated(trunk=now, **scf) is None
     said.write_text(json.dumps(now | {"resampler": "nearest"}))
-    stale = "it was evaluated before head_scf was computed anew"
-    assert evaluated(trunk=now, head_scf=now) == stale
+    stale = "it was evaluated before heads/scf was computed anew"
+    assert evaluated(trunk=now, **scf) == stale
     assert evaluated(trunk=now) is None  # which does not rest on it
 
 

@@ -55,16 +55,16 @@ def test_every_quality_comes_from_its_own_array(
     monkeypatch.chdir(tmp_path)
     files = {
         "trunk/norm": 1,
-        "branches/upsampled_28/norm": 2,
-        "branches/upsampled_7/norm": 3,
-        "branches/branch_28/norm": 4,
-        "branches/branch_7/norm": 5,
-        "head_scf/kappa": 6,
-        "head_scf/kappa_28": 7,
-        "head_scf/kappa_7": 8,
-        "head_pfe/precision": 9,
-        "head_pfe/precision_28": 10,
-        "head_pfe/precision_7": 11,
+        "trunk/upsampled_28/norm": 2,
+        "trunk/upsampled_7/norm": 3,
+        "trunk/branch_28/norm": 4,
+        "trunk/branch_7/norm": 5,
+        "heads/scf/kappa": 6,
+        "heads/scf/kappa_28": 7,
+        "heads/scf/kappa_7": 8,
+        "heads/pfe/precision": 9,
+        "heads/pfe/precision_28": 10,
+        "heads/pfe/precision_7": 11,
     }
     for name, value in files.items():
         path = Path(f"data/features/people/{name}.npy")
@@ -78,8 +78,8 @@ def test_every_quality_comes_from_its_own_array(
         "precision_pfe": {112: 9, 28: 10, 7: 11},
     }
     assert [q.name for q in found if q.low] == ["norm, branches"]
-    Path("data/features/people/head_pfe/precision_7.npy").unlink()
-    with pytest.raises(InputError, match=r"head_pfe/precision_7\.npy: file not found"):
+    Path("data/features/people/heads/pfe/precision_7.npy").unlink()
+    with pytest.raises(InputError, match=r"heads/pfe/precision_7\.npy: file not found"):
         read_qualities("people", [28, 7], ["scf", "pfe"])
 
 

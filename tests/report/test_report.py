@@ -140,12 +140,12 @@ def test_models_have_lines_of_their_own(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     file = Path("metrics/evaluate/b.intervals.json")
     file.parent.mkdir(parents=True)
-    models = {"trunk": {"weights": "w"}, "branches/branch_7": {"weights": "v"}}
+    models = {"trunk": {"weights": "w"}, "trunk/branch_7": {"weights": "v"}}
     file.write_text(json.dumps({"provenance": {"seed": 0, "models": models}}))
     assert measured_from("b") == [
         ("seed", "0"),
         ("model trunk", '{"weights": "w"}'),
-        ("model branches/branch_7", '{"weights": "v"}'),
+        ("model trunk/branch_7", '{"weights": "v"}'),
     ]
 
 
