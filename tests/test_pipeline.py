@@ -165,6 +165,17 @@ def test_another_loss_prepares_no_data_again_and_going_back_trains_nothing(clone
     clone.run("git", "checkout", "-q", ".")
 
 
+def test_a_new_head_computes_no_embedding_again(clone) -> None:
+    clone.set({"heads": ["scf", "coreset"]})
+    executed = ran(clone.run("dvc", "repro"))
+    sets, benchmarks = CUT_DOWN["test_sets"], CUT_DOWN["benchmarks"]
+    extracted = {f"extract_heads@{name}" for name in sets}
+    evaluated = {f"evaluate@{name}" for name in benchmarks}
+    assert executed == {"check", "head@coreset", "report"} | extracted | evaluated
+    clone.run("git", "checkout", "-q", ".")
+    clone.run("dvc", "checkout")
+
+
 def test_a_wrong_choice_is_refused_before_anything_is_deleted(clone) -> None:
     output = clone.run("dvc", "exp", "run", "-S", "loss=nonsense", fails=True)
     assert "loss: 'nonsense' is none of" in output
@@ -235,7 +246,9 @@ def test_an_item_taken_out_leaves_no_trace_in_the_results(clone, tmp_path) -> No
     less = {"heads": [], "resolutions": [], "test_sets": ["orl_pack"]}
     less["benchmarks"] = {"orl_pairs": CUT_DOWN["benchmarks"]["orl_pairs"]}
     clone.set(less)
-    clone.run("dvc", "repro")
+    output = clone.run("dvc", "repro")
+    assert {"extract@orl_pack", "extract_heads@orl_pack"} <= ran(output)
+    assert "is empty" not in output
     fresh = Clone(tmp_path, CUT_DOWN | less)
     (fresh.folder / ".dvc/config.local").write_text(
         f"[cache]\n    dir = {clone.folder}/.dvc/cache\n"
