@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
+from functools import reduce
 from importlib.metadata import version
+from operator import getitem
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dvc.utils.hydra import apply_overrides
@@ -78,6 +82,39 @@ def test_a_list_has_one_line_for_each_item(file) -> None:
     assert override(file, "resolutions=[28,7]") == (["- 14"], [])
     old, new = override(file, "resolutions=[]")
     assert comments(old) == comments(new)
+
+
+def lists(values: Any, key: str = "") -> Iterator[str]:
+    """Dotted keys of all lists."""
+    for name, value in values.items():
+        if isinstance(value, list):
+            yield f"{key}{name}"
+        elif isinstance(value, dict):
+            yield from lists(value, f"{key}{name}.")
+
+
+MAY_BE_EMPTY = [key for key in lists(read_params(ROOT / PARAMS_FILE)) if key != "test_sets"]
+
+
+@pytest.mark.parametrize(
+    "emptied", [*([key] for key in MAY_BE_EMPTY), MAY_BE_EMPTY], ids=lambda keys: keys[-1]
+)
+def test_an_emptied_list_changes_nothing_else(file, emptied) -> None:
+    """Below a list that has a comment and is emptied, ruamel loses the first newline that no
+    comment writes, up to the next list. DVC could not read such a file."""
+    wanted = read_params(file)
+    for key in emptied:
+        *path, last = key.split(".")
+        reduce(getitem, path, wanted)[last] = []
+    new = {"protocol": "pairs", "sides": {"first": 28}}
+    wanted["benchmarks"]["new"] = wanted["datasets"]["new"] = new
+    entry = "={protocol: pairs, sides: {first: 28}}"
+    given = [f"+benchmarks.new{entry}", f"+datasets.new{entry}", *(f"{key}=[]" for key in emptied)]
+    apply_overrides(file, given)
+    assert read_params(file) == wanted
+    assert comments(file.read_text().splitlines()) == comments(COMMITTED.splitlines())
+    apply_overrides(file, ["seed=1"])
+    assert read_params(file) == wanted | {"seed": 1}
 
 
 @pytest.mark.parametrize("section", GROWING)
