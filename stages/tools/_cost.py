@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import math
+from textwrap import wrap
 from typing import Any, NamedTuple
 
 from stages.core.classifier import ClassifierParams
@@ -17,9 +18,10 @@ from stages.train.params import Params as Training
 
 TFLOPS = 60.0  # of a device, unless another number is stated or measured
 ASSUMED = "an assumption: a fifth of an A100's peak in fp16"
-LOSS_BLOCKS = 3  # arrays of logits that exist for a block of classes at a time
+LOSS_BLOCKS = 2  # arrays of a block of classes beside the logits; 4 for adaface, 7 curricularface
 STATES = {"sgd": 1, "adam": 2, "adamw": 2}  # numbers that an optimiser keeps of a parameter
 FLOAT = 4  # bytes
+WIDTH = 100  # characters of a line
 PREFIXES = ("", "k", "M", "G", "T", "P", "E")
 TIMES = ((3600, "h"), (60, "min"), (1, "s"))
 
@@ -176,7 +178,7 @@ def lines(cost: Cost) -> list[str]:
             f"memory: at least {_parts(cost.memory)}",
             f"  on a device that trains the trunk, {cost.images} images at a time",
         ]
-    return told
+    return [part for line in told for part in wrap(line, WIDTH, subsequent_indent="  ")]
 
 
 def link_type() -> str:

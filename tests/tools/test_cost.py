@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import pickle
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from stages.core.contract import InputContract
@@ -28,7 +30,7 @@ from stages.losses import arcface, curricularface
 from stages.losses._classifier import Classifier
 from stages.networks import iresnet
 from stages.networks._files import save_network
-from stages.tools import _networks
+from stages.tools import _networks, _sizes
 from stages.tools._cost import estimate, lines, link_type
 from stages.tools._networks import count, forward_flops, images, saved_bytes
 from stages.tools._sizes import CROP_BYTES, INDEX_BYTES, JPEG_BYTES, set_size
@@ -197,6 +199,23 @@ def test_memory_of_weights_gradients_and_optimiser_is_that_of_a_step(
     assert memory["optimiser"] == sum(value.nbytes for value in states)
 
 
+def test_memory_of_logits_is_what_the_loss_allocates(
+    params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, people = 256, 8000  # a single block of classes
+    monkeypatch.setitem(_sizes.PUBLISHED, "orl", (200, people))
+    params["schedules"]["orl"]["batch"] = rows
+    params |= {"heads": [], "resolutions": []}
+    classifier = Classifier(8, people, arcface.build(arcface.Params()))
+    embedding, labels = torch.randn(rows, 8, requires_grad=True), torch.arange(rows)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        classifier(embedding, labels)
+    events = sorted(profiler.profiler.kineto_results.events(), key=lambda event: event.start_ns())
+    changes = [event.nbytes() for event in events if event.name() == "[memory]"]
+    peak = max(itertools.accumulate(changes))
+    assert estimate(params).memory["logits"] == pytest.approx(peak, rel=0.03)
+
+
 def test_devices_share_images_and_centres(params: dict[str, Any]) -> None:
     params["datasets"]["orl"]["root"] = "nowhere"
     one, two = estimate(params), estimate(params, devices=2)
@@ -305,7 +324,7 @@ def test_the_cache_is_linked_as_configured(params: dict[str, Any], config: str, 
 
 def test_the_demo_is_told_with_units_in_about_twenty_lines(params: dict[str, Any]) -> None:
     told = lines(estimate(params, devices=2))
-    assert max(map(len, told)) <= 120
+    assert max(map(len, told)) <= 100
     assert len(told) <= 24
     text = "\n".join(told)
     assert "orl, 200 images of 20 people (published size)" in text
