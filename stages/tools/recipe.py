@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from pathlib import Path
@@ -44,6 +45,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "metavar": "ROOT",
         "help": "folder of the published data sets, instead of data/raw",
     },
+    "--cost": {
+        "action": "store_true",
+        "help": "print steps, operations, time, disk and memory, write nothing; NPROC: of devices",
+    },
+    "--tflops": {
+        "type": float,
+        "metavar": "X",
+        "help": "with --cost: 10^12 operations a second that a device sustains (assumed: 60)",
+    },
+    "--measure": {
+        "action": "store_true",
+        "help": "with --cost: measure it on ten steps of the trunk's training here (a minute)",
+    },
 }
 
 
@@ -54,6 +68,9 @@ def main(
     flags: bool,
     available: bool,
     data: str | None,
+    cost: bool = False,
+    tflops: float | None = None,
+    measure: bool = False,
 ) -> None:
     """Write recipes/NAME.yaml, on top of HEAD's params.yaml, into params.yaml."""
     if name is None:
@@ -68,6 +85,9 @@ def main(
     _validate(text, composed, overrides)
     if show:
         print(text, end="")
+        return
+    if cost or tflops is not None or measure:
+        _print_cost(composed.params, tflops, measure)
         return
     refuse_own_edits(head)
     if flags:
@@ -113,6 +133,13 @@ def _source(key: str, composed: Composed, overrides: list[str]) -> str | Path:
         if sets(recipe.params, key.split(".")):
             return FOLDER / f"{name}.yaml"
     return FOLDER / f"{composed.name}.yaml"
+
+
+def _print_cost(params: Settings, tflops: float | None, measured: bool) -> None:
+    from stages.tools._cost import estimate, lines  # torch: seconds that no other option waits for
+
+    devices = int(os.environ.get("NPROC", 1)) * int(os.environ.get("NNODES", 1))
+    print(*lines(estimate(params, tflops, measured, devices)), sep="\n")
 
 
 def _report(composed: Composed, changes: list[Change], before: str | None) -> None:

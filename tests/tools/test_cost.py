@@ -25,7 +25,7 @@ from stages.core.params import read_params
 from stages.core.schedule import Schedule
 from stages.datasets._store import ImageSetWriter
 from stages.datasets._training_pack import write_training_pack
-from stages.extract.features import write_features
+from stages.extract.features import FeatureWriter
 from stages.losses import arcface, curricularface
 from stages.losses._classifier import Classifier
 from stages.networks import iresnet
@@ -289,13 +289,18 @@ def test_disk_of_features_is_what_extract_writes(params: dict[str, Any]) -> None
     rows, features = 200, Path("features")
     embedding, norm = np.zeros((rows, 128)), np.zeros(rows)
     model = {"embedding": embedding, "mirrored": embedding, "norm": norm}
-    for name in ("trunk", "branch_7", "upsampled_7"):
-        write_features(features / name, model)
     pixels = np.zeros((rows, 64))
-    write_features(features / "pixels", model | {"embedding": pixels, "mirrored": pixels})
-    write_features(features / "head_scf", {"kappa": norm, "kappa_7": norm})
-    arrays = [np.load(file) for file in features.rglob("*.npy")]
-    assert estimate(params).disk["features"] == sum(array.nbytes for array in arrays)
+    for name, arrays in {
+        "trunk": model,
+        "trunk/branch_7": model,
+        "trunk/upsampled_7": model,
+        "pixels": model | {"embedding": pixels, "mirrored": pixels},
+        "heads/scf": {"kappa": norm, "kappa_7": norm},
+    }.items():
+        (features / name).mkdir(parents=True)
+        FeatureWriter(features / name, rows).append(arrays)
+    written = [np.load(file) for file in features.rglob("*.npy")]
+    assert estimate(params).disk["features"] == sum(array.nbytes for array in written)
 
 
 def test_the_cache_has_copied_images_once(params: dict[str, Any]) -> None:
