@@ -16,8 +16,8 @@ WIDTH = 56  # characters of the second column
 
 
 def table() -> str:
-    """A line a recipe; what is absent stands in brackets."""
-    params, lines = read_params(), [("recipe", "reproduces", "data, [absent]")]
+    """A line per recipe, those whose data are all there first; absent data stand in brackets."""
+    params, lines = read_params(), []
     for name in offered():
         try:
             composed = compose(name, params)
@@ -25,6 +25,8 @@ def table() -> str:
             lines.append((name, "cannot be read", str(fault)))
             continue
         lines.append((name, described(composed), _data(composed)))
+    lines.sort(key=lambda line: "[" in line[2])
+    lines.insert(0, ("recipe", "reproduces", "data, [absent]"))
     first = max(len(line[0]) for line in lines)
     return "\n".join(f"{name:{first}s}  {what:{WIDTH}s}  {data}" for name, what, data in lines)
 

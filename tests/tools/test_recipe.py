@@ -195,6 +195,16 @@ def test_show_prints_the_file_and_writes_nothing(capsys) -> None:
     assert PARAMS.read_text() == shown
 
 
+@pytest.mark.parametrize("options", [{"cost": True}, {"tflops": 0.5}])
+def test_cost_prints_an_estimate_and_writes_nothing(capsys, options) -> None:
+    before = PARAMS.read_bytes()
+    run("short", **options)
+    assert PARAMS.read_bytes() == before
+    said = capsys.readouterr().out
+    assert "training set: " in said
+    assert f"at {'500 GFLOP/s (as stated' if options.get('tflops') else '60'}" in said
+
+
 def test_missing_data_are_listed_with_their_origin(capsys) -> None:
     run("published")
     said = capsys.readouterr().out
