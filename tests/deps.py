@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ruamel.yaml import YAML
 
+from stages.check.__main__ import RECIPE
 from stages.check.code import LISTS, ROOT, chosen_of
 
 FILE = ROOT / "dvc.yaml"
@@ -25,4 +26,5 @@ def code_deps(stage: str) -> set[str]:
 
 
 def is_code_dep(dep: str) -> bool:
-    return dep.startswith(f"{LISTS}/") or dep.split("/")[0] == "stages"
+    is_listed = dep.startswith(f"{LISTS}/") and dep != str(LISTS / RECIPE)
+    return is_listed or dep.split("/")[0] == "stages"

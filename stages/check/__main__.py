@@ -4,11 +4,13 @@ second, no torch."""
 from __future__ import annotations
 
 from stages.check.code import LISTS, lists
-from stages.check.departures import report_departures
+from stages.check.departures import report_departures, standing
 from stages.check.validate import validate
 from stages.core.entry import start
 from stages.core.files import atomic_folder
 from stages.core.params import read_params
+
+RECIPE = "recipe"  # the report prints what it says
 
 
 def main() -> None:
@@ -20,6 +22,7 @@ def main() -> None:
         for name, text in lists(params["heads"]).items():
             (scratch / name).parent.mkdir(exist_ok=True)
             (scratch / name).write_text(text)
+        (scratch / RECIPE).write_text(standing(params) or "")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How params.yaml departs from the recipe that it names, said on stderr."""
+"""How params.yaml departs from the recipe that it names: on stderr, and for the report."""
 
 from __future__ import annotations
 
@@ -41,3 +41,18 @@ def _beside(params: Settings) -> Iterator[Change]:
     for change in differences(before, params):
         if not decides(recipe, change.path):
             yield change
+
+
+def standing(params: Settings) -> str | None:
+    """A sentence: the recipe, and each key that it decides and that has another value in `params`.
+
+    It does not depend on HEAD. None without a recipe. Raise InputError if the recipe does not exist
+    or is not valid.
+    """
+    name = params.get(KEY)
+    if name is None:
+        return None
+    changes = [str(change) for change in departures(params)]
+    if not changes:
+        return f"Recipe {name}, as its file has it."
+    return f"Recipe {name}; params.yaml departs from it in {'; '.join(changes)}."

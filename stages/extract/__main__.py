@@ -29,7 +29,6 @@ def main(what: str, image_set: str) -> None:
         resolutions=params["resolutions"],
         heads=params["heads"],
         settings=section("extract", Params, params),
-        seed=params["seed"],
         threads=params["threads"],
         device=params["device"],
         instructions=params["instructions"],

@@ -20,7 +20,7 @@ from stages.extract.about import about
 from stages.extract.batches import FULL, batches
 from stages.extract.features import FeatureWriter, save, set_descriptors
 from stages.extract.inference import fed, for_inference
-from stages.extract.job import Job
+from stages.extract.job import NO_SEED, Job
 from stages.networks._files import WEIGHTS, load_trunk, require_trunk
 
 HEADS = Path("models/head")
@@ -73,7 +73,7 @@ def write_heads(job: Job, into: Path) -> None:
     Raises:
         InputError: a head was made for another trunk.
     """
-    device = prepare(job.seed, job.threads, job.device, job.instructions)
+    device = prepare(NO_SEED, job.threads, job.device, job.instructions)
     store = ImageStore(Path("data/align") / job.image_set)
     stored = job.features / "trunk"
     features = {part: np.load(stored / f"{part}.npy", mmap_mode="r") for part in OF_TRUNK}

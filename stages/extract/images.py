@@ -21,7 +21,7 @@ from stages.extract.about import about
 from stages.extract.batches import Batch, batches
 from stages.extract.features import FeatureWriter, save, set_descriptors
 from stages.extract.inference import embed, fed, for_inference
-from stages.extract.job import Job
+from stages.extract.job import NO_SEED, Job
 from stages.extract.pixels import grey
 from stages.networks._files import Loaded, load_branch, load_trunk, require_trunk
 from stages.networks._staged import Staged, Trunk
@@ -56,7 +56,7 @@ def extract(job: Job) -> None:
     Each has embeddings and norms; of a set with templates also descriptors by mean and by norm,
     but for the pixels.
     """
-    device = prepare(job.seed, job.threads, job.device, job.instructions)
+    device = prepare(NO_SEED, job.threads, job.device, job.instructions)
     with (
         atomic_folder(job.features / "pixels") as pixels,
         atomic_folder(job.features / "trunk") as trunk,

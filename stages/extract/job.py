@@ -7,6 +7,8 @@ from pathlib import Path
 
 from stages.extract.params import Params
 
+NO_SEED = 0  # extraction draws nothing
+
 
 @dataclass(frozen=True)
 class Job:
@@ -26,7 +28,6 @@ class Job:
     resolutions: list[int]
     heads: list[str]
     settings: Params
-    seed: int
     threads: int
     device: str
     instructions: str

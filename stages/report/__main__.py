@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SUMMARY = Path("metrics/summary.json")
 FOLDER = Path("plots/report")
+RECIPE = Path("data/check/recipe")  # which one params.yaml names, and how it departs from it
 DIGITS = "%.6g"  # of a number in a CSV; more would only make the plots heavier
 
 
@@ -32,11 +33,9 @@ def main() -> None:
     # here, since pandas and matplotlib take longer to import than everything else
     from stages.report import results
     from stages.report.page import render
-    from stages.report.recipe import standing
     from stages.report.tables import latex, markdown, tables
 
-    asked = read_params()
-    params, missing = results.evaluated(asked)
+    params, missing = results.evaluated(read_params())
     for name, reason in missing.items():
         print(f"report: leaves out {name}: {reason}", file=sys.stderr)
     report, data, drawn = assemble(params, section("report", Params, params))
@@ -46,7 +45,8 @@ def main() -> None:
         (folder / "pictures").mkdir()
         for name, picture in drawn.items():
             (folder / "pictures" / f"{name}.png").write_bytes(picture.png)
-        page = render(report, missing, standing(asked))
+        recipe = RECIPE.read_text() if RECIPE.is_file() else ""
+        page = render(report, missing, recipe or None)
         (folder / "report.html").write_text(page, encoding="utf-8")
         made = tables(report)
         (folder / "tables.md").write_text(markdown(made), encoding="utf-8")

@@ -64,7 +64,7 @@ def test_what_decides_features_is_said(tmp_path: Path, monkeypatch: pytest.Monke
     project(tmp_path, {})
     folder, contract = Path("models/train"), InputContract(embedding=4)
     settings = Params(resampler="opencv_linear", precision="bf16")
-    job = Job("", "sets", folder, [], [], settings, 0, 1, "cpu", "avx2")
+    job = Job("", "sets", folder, [], [], settings, 1, "cpu", "avx2")
     said = about(job, folder, contract, mean)
     assert said["weights"] == f"{folder} sha256 {sha256(folder / 'weights.safetensors')}"
     assert (said["resampler"], said["precision"]) == ("opencv_linear", "bf16")

@@ -59,13 +59,11 @@ def test_the_page_says_which_recipe_it_is_of(
     assert "Recipe" not in html
     copy = shutil.copytree(project, tmp_path / "copy")
     monkeypatch.chdir(copy)
-    file = Path("params.yaml")
-    file.write_text(json.dumps({"recipe": "one"} | json.loads(file.read_text())))
-    Path("recipes").mkdir()
-    Path("recipes/one.yaml").write_text("note: a test\nparams: {seed: 41}\n")
+    Path("data/check").mkdir(parents=True, exist_ok=True)
+    Path("data/check/recipe").write_text("Recipe one; params.yaml departs from it in a: 1 -> 0.")
     main()
     page = Path("plots/report/report.html").read_text()
-    assert "Recipe one; params.yaml departs from it in seed: 41 -&gt; 0." in page
+    assert "Recipe one; params.yaml departs from it in a: 1 -&gt; 0." in page
 
 
 def test_outputs_are_all_there(project: Path) -> None:

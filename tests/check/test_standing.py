@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from stages.check.departures import standing
 from stages.core.errors import InputError
-from stages.report.recipe import standing
 
 
 @pytest.fixture(autouse=True)
