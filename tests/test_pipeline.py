@@ -141,15 +141,24 @@ def test_a_fresh_clone_pulls_everything_and_runs_nothing(clone, tmp_path) -> Non
     (clone.folder / ".dvc/config.local").unlink()
 
 
-def test_a_new_loss_file_and_an_edit_of_another_loss_make_nothing_stale(clone) -> None:
+def test_a_new_loss_an_edit_of_another_and_a_comment_run_check_alone(clone) -> None:
     losses = clone.folder / "stages/losses"
     added = losses / "mine.py"
     shutil.copy(losses / "softmax.py", added)
     magface = (losses / "magface.py").read_text()
-    (losses / "magface.py").write_text(magface + "\n# edited\n")
+    (losses / "magface.py").write_text(magface + "\nedited = True\n")
+    fit = clone.folder / "stages/core/fit.py"
+    text = fit.read_text()
+    fit.write_text(text + "\n# a comment\n")
+    assert clone.stale() == {
+        "check"
+    }  # which takes a second, and finds the other lists as they were
+    clone.run("dvc", "repro", "check")
     assert clone.stale() == set()
     (losses / "magface.py").write_text(magface)
+    fit.write_text(text)
     added.unlink()
+    clone.run("dvc", "repro", "check")
 
 
 def test_another_loss_prepares_no_data_again_and_going_back_trains_nothing(clone) -> None:

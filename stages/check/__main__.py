@@ -3,6 +3,8 @@ second, no torch."""
 
 from __future__ import annotations
 
+import json
+
 from stages.check.code import LISTS, lists
 from stages.check.departures import report_departures, standing
 from stages.check.validate import validate
@@ -22,7 +24,7 @@ def main() -> None:
         for name, text in lists(params["heads"]).items():
             (scratch / name).parent.mkdir(exist_ok=True)
             (scratch / name).write_text(text)
-        (scratch / RECIPE).write_text(standing(params) or "")
+        (scratch / RECIPE).write_text(json.dumps(standing(params)) + "\n")
 
 
 if __name__ == "__main__":

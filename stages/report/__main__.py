@@ -45,8 +45,8 @@ def main() -> None:
         (folder / "pictures").mkdir()
         for name, picture in drawn.items():
             (folder / "pictures" / f"{name}.png").write_bytes(picture.png)
-        recipe = RECIPE.read_text() if RECIPE.is_file() else ""
-        page = render(report, missing, recipe or None)
+        recipe = json.loads(RECIPE.read_text()) if RECIPE.is_file() else None
+        page = render(report, missing, recipe)
         (folder / "report.html").write_text(page, encoding="utf-8")
         made = tables(report)
         (folder / "tables.md").write_text(markdown(made), encoding="utf-8")

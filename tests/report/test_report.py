@@ -60,7 +60,9 @@ def test_the_page_says_which_recipe_it_is_of(
     copy = shutil.copytree(project, tmp_path / "copy")
     monkeypatch.chdir(copy)
     Path("data/check").mkdir(parents=True, exist_ok=True)
-    Path("data/check/recipe").write_text("Recipe one; params.yaml departs from it in a: 1 -> 0.")
+    Path("data/check/recipe").write_text(
+        json.dumps("Recipe one; params.yaml departs from it in a: 1 -> 0.")
+    )
     main()
     page = Path("plots/report/report.html").read_text()
     assert "Recipe one; params.yaml departs from it in a: 1 -&gt; 0." in page
