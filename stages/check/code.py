@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
-from stages.check.digest import digest, parsed
+from stages.core import digest
 from stages.core.params import STAGES, choices
 
 ROOT = STAGES.parent
@@ -49,7 +49,7 @@ def lists(heads: Iterable[str]) -> dict[str, str]:
     """Text of each file below LISTS, by its name there: a list for each stage of LISTED, and one
     for each file that params.yaml can choose.
 
-    A line is the MD5 (`stages/check/digest.py`) and the name of a file.
+    A line is the MD5 (`stages/core/digest.py`) and the name of a file.
 
     Args:
         heads: those of params.yaml.
@@ -70,8 +70,11 @@ def _list_of(stage: str, chosen: set[str]) -> str:
     )
 
 
+@cache
 def _line(file: str, with_docstrings: bool = False) -> str:
-    return f"{digest(ROOT / file, with_docstrings)}  {file}\n"
+    path = ROOT / file
+    tree = parsed(path) if path.suffix == ".py" else None
+    return f"{digest.digest(path, with_docstrings, tree)}  {file}\n"
 
 
 def code_of(stage: str) -> set[str]:
@@ -113,6 +116,9 @@ def module_file(module: str) -> Path | None:
     """The file of a dotted module of ours; None for a package or somebody else's module."""
     file = ROOT / (module.replace(".", "/") + ".py")
     return file if file.is_file() else None
+
+
+parsed = cache(digest.parsed)
 
 
 @cache

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from stages.core.digest import digest
 from stages.core.errors import InputError
 from stages.core.files import atomic_file, sha256
 from stages.core.params import STAGES
@@ -89,17 +90,18 @@ def checkpoints(stage: str, settings: dict[str, Any], inputs: list[Path]) -> Ite
 
 
 def _digest(settings: dict[str, Any], inputs: list[Path]) -> str:
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    found = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
     # by their files: the one that was started is called __main__
     files = {
         Path(module.__file__).resolve()
         for name, module in [*sys.modules.items()]
         if name.partition(".")[0] in ("__main__", "stages") and getattr(module, "__file__", None)
     }
-    code = sorted(file for file in files if file.is_relative_to(STAGES))
-    for path in [*code, *map(Path, inputs)]:
-        digest.update(sha256(path).encode())
-    return digest.hexdigest()[:32]
+    for file in sorted(file for file in files if file.is_relative_to(STAGES)):
+        found.update(digest(file).encode())
+    for path in inputs:
+        found.update(sha256(Path(path)).encode())
+    return found.hexdigest()[:32]
 
 
 @contextmanager

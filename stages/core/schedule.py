@@ -1,4 +1,4 @@
-"""Recipes: what a paper says of optimiser, learning rate, weight decay, clipping, augmentation."""
+"""What a paper says of optimiser, learning rate, weight decay, clipping and augmentation."""
 
 from __future__ import annotations
 

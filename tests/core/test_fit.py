@@ -299,7 +299,7 @@ def test_the_file_that_was_started_names_the_folder_too(tmp_path, monkeypatch) -
     monkeypatch.setattr("stages.core.checkpoints.STAGES", tmp_path)
     monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__file__=str(started)))
     digests = []
-    for text in ("loss", "3 * loss", "loss"):
+    for text in ("loss", "3 * loss", "loss  # a comment costs no training"):
         started.write_text(text)
         digests.append(_digest({}, []))
     assert digests[0] == digests[2] != digests[1]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from functools import cache
 from hashlib import md5
 from pathlib import Path
 
@@ -26,23 +25,22 @@ LINE_BREAK_IN_STRING = b"\0"  # which no source file has
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
-@cache
 def parsed(file: Path) -> ast.Module:
     """The syntax tree of a source file."""
     return ast.parse(file.read_bytes(), str(file))
 
 
-@cache
-def digest(file: Path, with_docstrings: bool = False) -> str:
+def digest(file: Path, with_docstrings: bool = False, tree: ast.Module | None = None) -> str:
     """MD5, in hexadecimal, of what a file does: of all its bytes unless it is Python.
 
     Args:
         file: any file.
         with_docstrings: whether the docstrings count, since the code reads them.
+        tree: what `parsed` gives, where it is at hand.
     """
     content = file.read_bytes()
     if file.suffix == ".py":
-        content = code(content, [] if with_docstrings else list(_docstrings(parsed(file))))
+        content = code(content, [] if with_docstrings else list(_docstrings(tree or parsed(file))))
     return md5(content).hexdigest()
 
 

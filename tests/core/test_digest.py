@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from stages.check.code import ROOT
-from stages.check.digest import code, digest
+from stages.core.digest import code, digest
 
 PYTHONS = [f"python3.{minor}" for minor in (11, 12, 13)]
 DIGESTS = """
 import importlib.util, json, sys
 from pathlib import Path
-spec = importlib.util.spec_from_file_location("digest", "stages/check/digest.py")
+spec = importlib.util.spec_from_file_location("digest", "stages/core/digest.py")
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 files = [Path(name) for name in json.load(sys.stdin)]
