@@ -19,6 +19,7 @@ OFFERED = offered(RECIPES)
 PARTS = sorted(f.stem for f in RECIPES.glob(f"{PART}*.yaml") if f.stem != DATA)
 PARAMS = read_params(ROOT / "params.yaml")
 IMPORTED = {"tnet": "iresnet", "adaface": "ir"}  # models that recipes begin at: their networks
+EMBEDDED = ["quick", *(name for name in OFFERED if name.endswith("_orl"))]
 SYSTEMS = ("btnet", "magface", "scf", "coreset", "multiface")
 
 
@@ -52,6 +53,34 @@ def test_a_recipe_of_other_data_has_nothing_of_the_embedded_ones(name: str) -> N
     used = {made.params["dataset"], *made.params["test_sets"]}
     assert used == made.params["datasets"].keys()
     assert {one["dataset"] for one in made.params["benchmarks"].values()} <= used
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_recipe_on_the_embedded_faces_needs_nothing_of_params(project: Path, name: str) -> None:
+    """Whose own experiment has another training set, test sets, trunk and schedule."""
+    own = {"format": "folder", "root": "mine", "align": "none"}
+    head = PARAMS | {
+        "dataset": "mine",
+        "trunk": "tnet",
+        "datasets": {"mine": own, "orl_pack": own},
+        "test_sets": ["mine", "orl_pack"],
+        "benchmarks": {"mine": {"protocol": "all_pairs", "dataset": "mine"}},
+        "features": {
+            "mine": {"dataset": "mine", "file": "mine.npy", "dimensions": 8},
+            "other": {"dataset": "orl_pack", "file": "other.npy", "dimensions": 8},
+        },
+        "schedule": "mine",
+        "schedules": {"mine": PARAMS["schedules"]["orl"]},
+    }
+    made = compose(name, head, folder=RECIPES).params
+    plain = compose(name, PARAMS, folder=RECIPES).params
+    assert [*made["features"]] == (["other"] if "orl_pack" in plain["test_sets"] else [])
+    keys = ("dataset", "trunk", "datasets", "test_sets", "benchmarks", "schedule")
+    assert {key: made[key] for key in keys} == {key: plain[key] for key in keys}
+    assert made["schedules"]["orl"] == plain["schedules"]["orl"]
+    make_roots(made)
+    Path("other.npy").touch()
+    check.validate(made)
 
 
 def test_every_data_set_is_valid_in_one_experiment(project: Path) -> None:

@@ -55,7 +55,8 @@ def compose(
     """Recipe `name` on top of `base`, the parameters of a params.yaml, which stay as they are.
 
     Later wins: base, the lists of the data sets that are needed, bases of the recipe first to last
-    (each once), the recipe itself. Mappings merge key by key, other values replace.
+    (each once), the recipe itself. Mappings merge key by key, other values replace. Where the
+    recipe has data sets of its own, features in `base` of all others go.
 
     Args:
         without: needed data sets to leave out, with their benchmarks.
@@ -76,6 +77,8 @@ def compose(
     for recipe in steps.values():
         merge(params, recipe.params, recipe.replace)
     _leave_out(params, [needs[one] for one in left_out])
+    if "datasets" in whole:
+        _drop_features(params, base)
     return Composed(name, params, steps, needs, left_out, frozenset(whole))
 
 
@@ -188,3 +191,12 @@ def _leave_out(params: Settings, left: list[DataSet]) -> None:
                 del entries[name]
     if sets:
         params["test_sets"] = [name for name in params["test_sets"] if name not in sets]
+
+
+def _drop_features(params: Settings, base: Settings) -> None:
+    """Take away the features that `base` has of images which are in no test set any more."""
+    tests = params.get("test_sets") or []
+    kept = params.get("features") or {}
+    for name, entry in (base.get("features") or {}).items():
+        if kept.get(name) == entry and entry.get("dataset") not in tests:
+            del kept[name]

@@ -118,6 +118,17 @@ def test_a_set_that_is_left_out_leaves_nothing_behind(folder) -> None:
     assert (found.params["test_sets"], found.params["features"]) == (["lfw"], {})
 
 
+def test_features_of_images_that_are_tested_no_more_go(folder) -> None:
+    features = {"f": {"dataset": "own", "file": "f.npy"}, "g": {"dataset": "small", "file": "g"}}
+    base = BASE | {"test_sets": ["own", "small"], "features": features}
+    own = {"datasets": {"small": {"root": "s"}}, "test_sets": ["small"]}
+    write(folder, one={"needs": ["lfw"]}, two={"params": own, "replace": ["datasets"]}, three={})
+    assert compose("one", base, folder=folder).params["features"] == {}
+    assert compose("two", base, folder=folder).params["features"] == {"g": features["g"]}
+    assert compose("three", base, folder=folder).params["features"] == features
+    assert "f" in base["features"]
+
+
 def test_another_root_stands_for_that_of_published_sets(folder) -> None:
     write(folder, one={"needs": ["lfw"]})
     found = compose("one", BASE, root="/mnt/faces", folder=folder)
