@@ -20,6 +20,7 @@ PARTS = sorted(f.stem for f in RECIPES.glob(f"{PART}*.yaml") if f.stem != DATA)
 PARAMS = read_params(ROOT / "params.yaml")
 IMPORTED = {"tnet": "iresnet", "adaface": "ir"}  # models that recipes begin at: their networks
 EMBEDDED = ["quick", *(name for name in OFFERED if name.endswith("_orl"))]
+PUBLISHED = [name for name in OFFERED if read_recipe(name, RECIPES).reproduces]
 SYSTEMS = ("btnet", "magface", "scf", "coreset", "multiface")
 
 
@@ -81,6 +82,44 @@ def test_a_recipe_on_the_embedded_faces_needs_nothing_of_params(project: Path, n
     make_roots(made)
     Path("other.npy").touch()
     check.validate(made)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_model_depends_on_nothing_of_params(name: str) -> None:
+    """Other values in params.yaml, and keys that it does not have, reach no part of the model."""
+    schedule = compose(name, {}, folder=RECIPES).params["schedule"]
+    other = {"augment": {"zoom": 0.1}, "clip": 1.0, "warmup_epochs": 3, "dropout": 0.5}
+    altered = {
+        "dataset": "mine",
+        "trunk": "mine",
+        "loss": "softmax",
+        "resolutions": [7],
+        "heads": ["pfe_v"],
+        "backbone": {"name": "ir", "depth": 200, "width": 0.5, "embedding": 64, "flavour": "x"},
+        "classifier": {"spheres": 8, "sample_rate": 0.1, "initial": "other"},
+        "train": dict.fromkeys(PARAMS["train"], "other"),
+        "losses": {key: {"scale": 1.0} for key in PARAMS["losses"]},
+        "schedule": "mine",
+        "schedules": {schedule: other},
+        "distill": dict.fromkeys(PARAMS["distill"], "other") | other,
+        "head": {key: dict(other) for key in PARAMS["head"]},
+    }
+    plain = compose(name, PARAMS, folder=RECIPES).params
+    made = compose(name, PARAMS | altered, folder=RECIPES).params
+    assert _model(made) == _model(plain)
+
+
+def _model(params: dict[str, Any]) -> dict[str, Any]:
+    """All parameters that a model is made of, but for the seed and the machine's."""
+    chosen = ("dataset", "trunk", "loss", "resolutions", "heads", "schedule")
+    parts = {key: params[key] for key in (*chosen, "backbone", "classifier", "train")}
+    parts["margin"] = params["losses"][params["loss"]]
+    parts["optimisation"] = params["schedules"][params["schedule"]]
+    if params["resolutions"]:
+        parts["distill"] = params["distill"]
+    if params["heads"]:
+        parts |= {name: params["head"][name] for name in ("shared", *params["heads"])}
+    return parts
 
 
 def test_every_data_set_is_valid_in_one_experiment(project: Path) -> None:
