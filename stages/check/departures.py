@@ -54,5 +54,5 @@ def standing(params: Settings) -> str | None:
         return None
     changes = [str(change) for change in departures(params)]
     if not changes:
-        return f"Recipe {name}, as its file has it."
+        return f"Recipe {name}; the keys that it sets are as in its file."
     return f"Recipe {name}; params.yaml departs from it in {'; '.join(changes)}."

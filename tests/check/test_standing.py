@@ -19,7 +19,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_keys_of_the_recipe_that_differ_are_named() -> None:
     params = {"recipe": "one", "loss": "magface", "seed": 3, "train": {"lr": 1, "steps": 2}}
-    assert standing(params) == "Recipe one, as its file has it."
+    assert standing(params) == "Recipe one; the keys that it sets are as in its file."
     params |= {"loss": "cosface", "train": {"lr": 2}}
     said = standing(params)
     assert said == (
