@@ -68,10 +68,12 @@ class DataSet(Section):
     Attributes:
         datasets: entries of `datasets`.
         benchmarks: entries of `benchmarks`; none if the set is for training.
+        origin: where the files come from, or what writes them; empty: as the format's reader says.
     """
 
     datasets: dict[str, Settings]
     benchmarks: dict[str, Settings] = {}
+    origin: str = ""
 
 
 def offered(folder: Path = FOLDER) -> list[str]:

@@ -158,8 +158,9 @@ def _report(composed: Composed, changes: list[Change], before: str | None) -> No
     if absent := missing_data(composed.params["datasets"]):
         print("missing data (docs/datasets.md; --available leaves test sets out):")
         roots: dict[str, list[str]] = {}
-        for missing in absent.values():
-            roots.setdefault(missing.origin, []).append(str(missing.root))
+        own = {one: need.origin for need in composed.needs.values() for one in need.datasets}
+        for name, missing in absent.items():
+            roots.setdefault(own.get(name) or missing.origin, []).append(str(missing.root))
         for origin, places in roots.items():
             print(f"  {', '.join(places)}: {origin}")
     print(f"next: dvc exp run -n {composed.name}    (back: git checkout {PARAMS_FILE})")

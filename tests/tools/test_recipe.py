@@ -215,6 +215,16 @@ def test_missing_data_are_listed_with_their_origin(capsys) -> None:
     assert " cells: btnet a btnet iresnet50 ms1mv3" in said
 
 
+def test_the_origin_of_a_data_set_stands_before_that_of_its_format(capsys) -> None:
+    own = {"note": "a test", "needs": ["lfw_train", "lfw_pairs", "lfw_video", "ijbc"]}
+    Path("recipes/own.yaml").write_text(yaml.safe_dump(own | {"params": {"dataset": "lfw_train"}}))
+    run("own")
+    said = capsys.readouterr().out
+    made = "write it from data/raw/lfw by `python -m docs.results.lfw_sets`"
+    assert f"\n  data/raw/lfw_pairs.bin, data/raw/lfw_video: {made}\n" in said
+    assert "\n  data/raw/ijbc: put " in said
+
+
 def test_absent_test_sets_are_left_out_by_name(capsys) -> None:
     Path("data/raw").mkdir(parents=True)
     Path("data/raw/lfw.bin").touch()
