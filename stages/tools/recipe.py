@@ -23,6 +23,7 @@ from stages.tools._overrides import apply
 from stages.tools._table import described, table
 
 WIDTH = 110  # characters of a line about a changed key
+REFUSED = "--refused-by-recipe"  # no option of `dvc exp run`, which therefore stops
 ALL = 4096  # characters, so that nothing is cut
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -73,6 +74,25 @@ def main(
     measure: bool = False,
 ) -> None:
     """Write recipes/NAME.yaml, on top of HEAD's params.yaml, into params.yaml."""
+    try:
+        _main(name, overrides, show, flags, available, data, cost, tflops, measure)
+    except InputError:
+        if flags:  # within $(..): without a word, DVC would run params.yaml as it is
+            print(REFUSED)
+        raise
+
+
+def _main(
+    name: str | None,
+    overrides: list[str],
+    show: bool,
+    flags: bool,
+    available: bool,
+    data: str | None,
+    cost: bool,
+    tflops: float | None,
+    measure: bool,
+) -> None:
     if name is None:
         print(table())
         return

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
+from dvc.cli import DvcParserError
+from dvc.cli.parser import get_main_parser
 from dvc.utils.hydra import apply_overrides
 
 from stages.check.code import ROOT
@@ -184,6 +186,16 @@ def test_flags_hold_no_value_that_the_shell_would_split() -> None:
     Path("with blank").mkdir()
     with pytest.raises(InputError, match=r"--flags: datasets\.ms1mv3: .*blank.*tools\.recipe pub"):
         run("published", flags=True, data="with blank")
+
+
+def test_flags_of_a_refused_recipe_are_refused_by_dvc_too(capsys) -> None:
+    for name in ("nothing", "typing_error"):
+        with pytest.raises(InputError):
+            run(name, flags=True)
+        words = capsys.readouterr().out.split()
+        assert words == ["--refused-by-recipe"]
+    with pytest.raises(DvcParserError):
+        get_main_parser().parse_args(["exp", "run", *words])
 
 
 def test_show_prints_the_file_and_writes_nothing(capsys) -> None:
