@@ -37,7 +37,8 @@ def numbers(rows: list[Row], wanted: Rows, file: Path) -> list[int]:
         file: the file that `wanted` is from.
 
     Raises:
-        InputError: a mapping names a column that there is not, or selects nothing.
+        InputError: a mapping names a column that there is not, or selects nothing, or one of its
+            values is in no row that it selects.
     """
     columns = [column for column in rows[0] if column not in NOT_KEYS]
     chosen = set()
@@ -51,8 +52,13 @@ def numbers(rows: list[Row], wanted: Rows, file: Path) -> list[int]:
             for number, row in enumerate(rows)
             if all(row[column] in values for column, values in where.items())
         ]
+        remedy = f"take values from {TABLE.relative_to(STAGES.parent)}"
         if not found:
-            remedy = f"take values from {TABLE.relative_to(STAGES.parent)}"
             raise InputError(file, f"{where} selects no row", remedy, "reproduces")
+        for column, values in where.items():
+            there = {rows[number][column] for number in found}
+            if unknown := [value for value in values if value not in there]:
+                problem = f"no row that {where} selects has {', '.join(unknown)} as {column}"
+                raise InputError(file, problem, remedy, "reproduces")
         chosen.update(found)
     return sorted(chosen)

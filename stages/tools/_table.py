@@ -21,10 +21,9 @@ def table() -> str:
     for name in offered():
         try:
             composed = compose(name, params)
+            lines.append((name, described(composed), _data(composed)))
         except InputError as fault:
             lines.append((name, "cannot be read", str(fault)))
-            continue
-        lines.append((name, described(composed), _data(composed)))
     lines.sort(key=lambda line: "[" in line[2])
     lines.insert(0, ("recipe", "reproduces", "data, [absent]"))
     first = max(len(line[0]) for line in lines)

@@ -16,6 +16,7 @@ from stages.core.params import PARAMS_FILE, RESTORE, read_params
 from stages.core.recipe_file import FOLDER
 from stages.core.recipes import KEY, Composed, Settings, compose, sets
 from stages.core.yaml12 import parse_yaml
+from stages.report.rows import selected
 from stages.tools._document import rewritten
 from stages.tools._edits import head_text, refuse_own_edits, write
 from stages.tools._flags import flags as flags_of
@@ -123,6 +124,7 @@ def _composed(name: str, before: Settings, available: bool, data: str | None) ->
         raise InputError(data, "not a folder", "name the folder that holds the data sets", "--data")
     root = None if data is None else str(Path(data).absolute())
     composed = compose(name, before, root=root)
+    selected(composed.recipe.reproduces, name)  # refuses rows that there are not
     absent = missing_data(composed.params["datasets"]).keys()
     tests = {key: need for key, need in composed.needs.items() if need.benchmarks}
     without = [key for key, need in tests.items() if absent & need.datasets.keys()]

@@ -286,6 +286,23 @@ def test_what_is_wrong_is_named_and_the_file_stays(words: list[str], said: str) 
     assert PARAMS.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("{paper: nope}", r"one\.yaml: reproduces: .* selects no row"),
+        ("{papr: scf}", r"one\.yaml: reproduces: 'papr' is not a column"),
+        ("{paper: [scf, nope]}", r"one\.yaml: reproduces: no row .* has nope as paper"),
+    ],
+)
+@pytest.mark.parametrize("option", [{}, {"show": True}, {"flags": True}])
+def test_rows_that_there_are_not_are_refused_first(rows: str, said: str, option: dict) -> None:
+    before = PARAMS.read_bytes()
+    Path("recipes/one.yaml").write_text(f"reproduces: {rows}\n")
+    with pytest.raises(InputError, match=said):
+        run("one", **option)
+    assert PARAMS.read_bytes() == before
+
+
 def test_values_are_read_as_by_dvc() -> None:
     run("short", "backbone.flavour='magface'", "resolutions=[28,7]", "losses.arcface={scale:8}")
     assert params()["backbone"]["flavour"] == "magface"
@@ -311,6 +328,7 @@ def test_the_list_says_what_there_is_and_what_is_absent(capsys) -> None:
     Path("data/raw").mkdir(parents=True)
     Path("data/raw/lfw.bin").touch()
     (Path("recipes") / "broken.yaml").write_text("nots: 1\n")
+    (Path("recipes") / "rowless.yaml").write_text("reproduces: {paper: nope}\n")
     run()
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert lines["published"].endswith("  [ms1mv3] lfw [ijbc]")
@@ -318,6 +336,7 @@ def test_the_list_says_what_there_is_and_what_is_absent(capsys) -> None:
     assert lines["short"].endswith("  embedded faces")
     assert "own: a test" in lines["short"]
     assert "nots: unknown key" in lines["broken"]
+    assert "{'paper': ['nope']} selects no row" in lines["rowless"]
     assert "_small" not in lines
 
 
