@@ -16,6 +16,8 @@ from stages.core.yaml12 import parse_yaml
 FOLDER = Path("recipes")
 DATA = "_data"  # the file of data sets
 PART = "_"  # names of files that are bases of others, and are not offered, begin with it
+KEY = "recipe"  # of params.yaml, which names the recipe that it holds
+SCHEMA = "schema"  # the one key before it
 SYNTAX = "correct the file; docs/recipes.md has an example"
 Settings = dict[str, Any]
 
@@ -104,6 +106,10 @@ def read_recipe(name: str, folder: Path = FOLDER, asked_by: str | None = None) -
     if not name.startswith(PART) and not recipe.reproduces and not recipe.note:
         problem = "the recipe reproduces no published row and gives no reason"
         raise InputError(file, problem, "write what it is for", "note")
+    for key in (SCHEMA, KEY):
+        if key in recipe.params:
+            problem = f"a recipe does not set `{key}`, which the tool writes"
+            raise InputError(file, problem, "take it out", f"params.{key}")
     for section in recipe.replace:
         if not _holds_section(recipe.params, section.split(".")):
             problem = f"{section!r} is not a section that `params` gives"

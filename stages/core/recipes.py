@@ -10,10 +10,17 @@ from typing import Any
 
 from stages.core.differences import Change, differences
 from stages.core.errors import InputError
-from stages.core.recipe_file import FOLDER, DataSet, Recipe, Settings, read_data, read_recipe
+from stages.core.recipe_file import (
+    FOLDER,
+    KEY,
+    SCHEMA,
+    DataSet,
+    Recipe,
+    Settings,
+    read_data,
+    read_recipe,
+)
 
-KEY = "recipe"  # of params.yaml, which names the recipe that it holds
-SCHEMA = "schema"  # the one key before it
 RAW = "data/raw"  # where the roots of recipes/_data.yaml are
 LISTS = ("datasets", "test_sets", "benchmarks")  # keys that hold just what a recipe needs
 

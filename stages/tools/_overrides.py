@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stages.core.errors import InputError
-from stages.core.recipes import Settings
+from stages.core.recipe_file import KEY, SCHEMA, Settings
 
 COMMAND_LINE = "KEY=VALUE"
 
@@ -18,6 +18,9 @@ def apply(overrides: list[str], params: Settings) -> None:
         if not equals or not key:
             raise InputError(COMMAND_LINE, "not KEY=VALUE", "write for example seed=1", word)
         *sections, last = key.split(".")
+        if key.split(".")[0] in (SCHEMA, KEY):
+            remedy = "leave it out; the recipe is the first word of the command"
+            raise InputError(COMMAND_LINE, "the tool itself writes this key", remedy, word)
         place: Any = params
         for depth, section in enumerate(sections):
             place = place.get(section)

@@ -162,6 +162,8 @@ def test_files_that_begin_with_an_underscore_are_not_offered(folder) -> None:
         ({"note": 3}, r"one\.yaml: note: .*text"),
         ({"note": ""}, r"one\.yaml: note: the recipe reproduces no published row"),
         ({"reproduces": "btnet"}, r"one\.yaml: reproduces"),
+        ({"params": {"recipe": "two"}}, r"one\.yaml: params\.recipe: .*does not set `recipe`"),
+        ({"params": {"schema": 1}}, r"one\.yaml: params\.schema: .*does not set `schema`"),
         ({"params": [1]}, r"one\.yaml: params"),
     ],
 )

@@ -273,6 +273,8 @@ def test_data_may_lie_elsewhere(place, capsys) -> None:
         (["short", "sede=1"], r"sede=1: sede: unknown key.*the keys here are .*seed"),
         (["short", "losses.arcface.margn=1"], r"margn: unknown key.*scale, margin, easy"),
         (["short", "loss=a,b"], r"loss=a,b: neither several values"),
+        (["short", "recipe=magface"], r"recipe=magface: the tool itself writes this key"),
+        (["short", "schema=2"], r"schema=2: the tool itself writes this key"),
         (["short", "~loss"], r"~loss: not KEY=VALUE"),
         (["short", "+backbone.x=1"], r"\+backbone is not a section"),
         (["short", "seed=[1"], r"seed=\[1: cannot be read"),
