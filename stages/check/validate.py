@@ -106,7 +106,7 @@ def validate(params: Settings, data: bool = True) -> None:
     """Raise InputError that names the first key of `params` at fault, and the remedy.
 
     Args:
-        data: whether the files of the training set must be there, too.
+        data: whether the files of the training set and of imported models must be there, too.
     """
     require_schema(params)
     top = parse(Top, {key: value for key, value in params.items() if key != SCHEMA_KEY}, "")
@@ -128,9 +128,11 @@ def validate(params: Settings, data: bool = True) -> None:
                 "a CPU held to AVX2 emulates it, slower than fp32; `instructions: native` is faster"
             )
             print(f"{PARAMS_FILE}: {name}.precision: {precision}: {doubt}", file=sys.stderr)
-    embedding = _validate_model(top, stages["train"], stages["distill"].freeze)
+    absent = [] if data else missing_models(params)
+    embedding = _validate_model(top, stages["train"], stages["distill"].freeze, absent)
     _validate_heads(top, embedding)
-    _require_centres(top)
+    if top.trunk not in absent:
+        _require_centres(top)
     for name in stages["evaluate"].likelihoods:
         if not _tells_confidences(name):
             remedy = "choose heads that tell a confidence of an image"
@@ -154,8 +156,8 @@ def validate(params: Settings, data: bool = True) -> None:
             print(f"{fault}\n{WITHOUT_IT}", file=sys.stderr)
 
 
-def _validate_model(top: Top, train: Any, freeze: str) -> int:
-    """The embedding's length."""
+def _validate_model(top: Top, train: Any, freeze: str, absent: list[str]) -> int | None:
+    """The embedding's length; None if the trunk is one of the models that may be `absent`."""
     for name, settings in top.losses.items():
         _chosen("losses", name, settings, f"losses.{name}", f"losses.{name}")
     margin = _chosen("losses", top.loss, top.losses.get(top.loss), "loss", f"losses.{top.loss}")
@@ -168,15 +170,18 @@ def _validate_model(top: Top, train: Any, freeze: str) -> int:
     network = shape.pop("name", None)
     if top.trunk == "train":
         settings = _chosen("networks", network, shape, "backbone.name", "backbone")
+    elif top.trunk in absent:
+        settings = None
+        choose("networks", network, "backbone.name")
     else:
         settings = _imported(top.trunk, network)
-    if settings.embedding % top.classifier.spheres:
+    if settings and settings.embedding % top.classifier.spheres:
         raise _wrong(
             "classifier.spheres",
             f"{top.classifier.spheres} spheres do not divide an embedding of {settings.embedding}",
             "choose a divisor, or another backbone.embedding",
         )
-    if settings.width < NARROWEST:
+    if settings and settings.width < NARROWEST:
         raise _wrong(
             "backbone.width",
             f"{settings.width} leaves the first stage fewer than 8 channels, which torch's strided "
@@ -201,12 +206,13 @@ def _validate_model(top: Top, train: Any, freeze: str) -> int:
         if initial in OUTPUTS:
             remedy = f"copy it: cp -r models/{initial} models/NAME, and name that"
             raise _wrong("train.initial", f"models/{initial} is what a run overwrites", remedy)
-        _require_model("train.initial", initial, "set it to null, or import one")
+        if initial not in absent:
+            _require_model("train.initial", initial, "set it to null, or import one")
     batch, parts = top.schedules[top.schedule].batch, train.accumulate
     if parts > 1 and batch < FEWEST_IN_A_PART * parts:
         problem = f"{parts} parts of a batch of {batch} leave BatchNorm a single image"
         raise _wrong("train.accumulate", problem, f"choose {batch // FEWEST_IN_A_PART} at most")
-    return settings.embedding
+    return settings and settings.embedding
 
 
 def _imported(name: str, network: str) -> Section:
@@ -224,10 +230,25 @@ def _imported(name: str, network: str) -> Section:
 
 
 def _require_model(key: str, name: str, remedy: str) -> Path:
-    file = Path("models") / name / "weights.safetensors"
+    file = _weights(name)
     if not file.is_file():
         raise _wrong(key, f"models/{name} holds no model", remedy)
     return file
+
+
+def _weights(name: str) -> Path:
+    return Path("models") / name / "weights.safetensors"
+
+
+def missing_models(params: Settings) -> list[str]:
+    """Names of the models that `params` begin at, as a trunk or in training, and that are absent.
+
+    What is not a name is left to `validate`.
+    """
+    train = params.get("train")
+    begun = [params.get("trunk"), train.get("initial") if isinstance(train, dict) else None]
+    names = [name for name in begun if isinstance(name, str) and name and name not in OUTPUTS]
+    return [name for name in dict.fromkeys(names) if not _weights(name).is_file()]
 
 
 def _network_of(file: Path) -> Settings:
@@ -268,7 +289,7 @@ NO_SECTION = "no such section, and dvc.yaml names it"
 SHARED = "shared"  # key of the settings that all heads have, unless a head has its own
 
 
-def _validate_heads(top: Top, embedding: int) -> None:
+def _validate_heads(top: Top, embedding: int | None) -> None:
     shared = top.head.get(SHARED) or {}
     for name in (SHARED, *top.heads):
         if name not in top.head and name in (SHARED, *choices("heads")):
@@ -278,8 +299,9 @@ def _validate_heads(top: Top, embedding: int) -> None:
         key = "heads" if name in top.heads else f"head.{name}"
         given = shared | (top.head.get(name) or {})
         settings = _chosen("heads", name, given, key, f"head.{name}")
-        problem = getattr(settings, "misfit", lambda embedding: None)(embedding)
-        if problem and name in top.heads:
+        misfit = getattr(settings, "misfit", lambda embedding: None)
+        problem = misfit(embedding) if embedding and name in top.heads else None
+        if problem:
             remedy = "choose another backbone.embedding, or take the head out of `heads`"
             raise _wrong(f"head.{name}", problem, remedy)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from stages.check.validate import missing_data
+from stages.check.validate import missing_data, missing_models
 from stages.core.errors import InputError
 from stages.core.params import read_params
 from stages.core.recipe_file import offered
@@ -46,4 +46,5 @@ def _data(composed: Composed) -> str:
     parts = []
     for name, need in composed.needs.items():
         parts.append(f"[{name}]" if missing_data(need.datasets) else name)
-    return " ".join(parts) or EMBEDDED
+    parts = parts or [EMBEDDED]
+    return " ".join([*parts, *(f"[models/{name}]" for name in missing_models(composed.params))])

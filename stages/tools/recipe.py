@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from stages.check.validate import missing_data, validate
+from stages.check.validate import missing_data, missing_models, validate
 from stages.core.differences import Change, differences
 from stages.core.entry import start
 from stages.core.errors import InputError
@@ -158,6 +158,9 @@ def _source(key: str, composed: Composed, overrides: list[str]) -> str | Path:
 
 
 def _print_cost(params: Settings, tflops: float | None, measured: bool) -> None:
+    if (trunk := params["trunk"]) in missing_models(params):
+        problem = f"models/{trunk} is absent, and what the trunk `{trunk}` costs is counted on it"
+        raise InputError("--cost", problem, "import or copy it there, docs/checkpoints.md", "trunk")
     from stages.tools._cost import estimate, lines  # torch: seconds that no other option waits for
 
     devices = int(os.environ.get("NPROC", 1)) * int(os.environ.get("NNODES", 1))
@@ -177,7 +180,9 @@ def _report(composed: Composed, changes: list[Change], before: str | None) -> No
     for change in changes:
         if change.path != (KEY,):
             print(f"  {textwrap.shorten(str(change), WIDTH, placeholder=' ..')}")
-    if absent := missing_data(composed.params["datasets"]):
+    absent = missing_data(composed.params["datasets"])
+    models = missing_models(composed.params)
+    if absent or models:
         print("missing data (docs/datasets.md; --available leaves test sets out):")
         roots: dict[str, list[str]] = {}
         own = {one: need.origin for need in composed.needs.values() for one in need.datasets}
@@ -185,6 +190,8 @@ def _report(composed: Composed, changes: list[Change], before: str | None) -> No
             roots.setdefault(own.get(name) or missing.origin, []).append(str(missing.root))
         for origin, places in roots.items():
             print(f"  {', '.join(places)}: {origin}")
+        for name in models:
+            print(f"  models/{name}: import or copy it there, docs/checkpoints.md")
     print(f"next: dvc exp run -n {composed.name}    (back: git checkout {PARAMS_FILE})")
 
 

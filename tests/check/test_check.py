@@ -181,6 +181,17 @@ def test_an_imported_trunk_is_of_the_network_that_stages_depend_on(
         validate(params)
 
 
+@pytest.mark.parametrize(("section", "key"), [(None, "trunk"), ("train", "initial")])
+def test_an_absent_model_is_wrong_only_where_files_must_be_there(params, section, key) -> None:
+    (params[section] if section else params)[key] = "gone"
+    validate(params, data=False)
+    with pytest.raises(InputError, match=f"{key}: models/gone holds no model"):
+        validate(params)
+    params["backbone"]["name"] = "resnet5"
+    with pytest.raises(InputError, match=r"backbone.*'resnet5' is none of"):
+        validate(params, data=False)
+
+
 def test_a_missing_test_set_is_named_and_leaves_the_others_valid(params, capsys) -> None:
     spoil(params, "datasets.orl_pack.root", "data/raw/lfw.bin")
     validate(params)

@@ -34,6 +34,11 @@ RECIPES = {
         "needs": ["ms1mv3", "lfw", "ijbc"],
         "params": {"dataset": "ms1mv3", "benchmarks": {"ijbc-1to1": {"pick": "nearest"}}},
     },
+    "imported": {
+        "note": "a test",
+        "params": {"trunk": "far", "heads": ["coreset"], "backbone": {"name": "ir"}},
+    },
+    "continued": {"note": "a test", "params": {"train": {"initial": "near"}}},
     "typing_error": {"note": "a test", "base": ["_wrong"]},
     "_wrong": {"params": {"backbone": {"dept": 50}}},
 }
@@ -237,6 +242,25 @@ def test_the_origin_of_a_data_set_stands_before_that_of_its_format(capsys) -> No
     assert "\n  data/raw/ijbc: put " in said
 
 
+@pytest.mark.parametrize(("name", "model"), [("imported", "far"), ("continued", "near")])
+def test_an_absent_model_is_missing_data(name: str, model: str, capsys) -> None:
+    run(name, show=True)
+    assert f": {model}" in capsys.readouterr().out
+    run(name, flags=True)
+    assert f"={model}" in capsys.readouterr().out
+    run(name)
+    told = f"\n  models/{model}: import or copy it there, docs/checkpoints.md\n"
+    assert told in capsys.readouterr().out
+    run()
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith(name)]
+    assert line.endswith(f" [models/{model}]")
+
+
+def test_the_cost_of_an_absent_trunk_cannot_be_counted() -> None:
+    with pytest.raises(InputError, match="--cost: trunk: models/far is absent"):
+        run("imported", cost=True)
+
+
 def test_absent_test_sets_are_left_out_by_name(capsys) -> None:
     Path("data/raw").mkdir(parents=True)
     Path("data/raw/lfw.bin").touch()
@@ -265,7 +289,7 @@ def test_data_may_lie_elsewhere(place, capsys) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["nothing"], r"'nothing' is none of magface, published, short, typing_error"),
+        (["nothing"], r"'nothing' is none of continued, imported, magface, published, short"),
         (["_small"], r"'_small' is none of"),
         (["short", "seed"], r"KEY=VALUE: seed: not KEY=VALUE"),
         (["short", "losss.arcface=null"], r"losss is not a section.* losses"),
