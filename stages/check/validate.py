@@ -375,10 +375,10 @@ def _require_data(top: Top) -> None:
 
 
 def missing_data(datasets: dict[str, Settings]) -> dict[str, Missing]:
-    """Entries of `datasets` whose files are absent, by name."""
+    """Entries of `datasets` whose files are absent, by name. Raise InputError if one is wrong."""
     found = {}
     for name, entry in datasets.items():
-        root = Path(entry["root"])
+        root = Path(parse(ImageSet, entry, f"datasets.{name}").root)
         if EMBEDDED in (root, *root.parents):
             if not _installed(EMBEDDED_PACKAGE):
                 problem = f"the package {EMBEDDED_PACKAGE} that holds these faces is not installed"

@@ -66,13 +66,15 @@ T = TypeVar("T", bound=Section)
 
 
 def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
-    """params.yaml as nested dicts. Raise InputError if it is missing or is not YAML."""
+    """params.yaml as nested dicts. Raise InputError if it is missing or is no YAML mapping."""
     from stages.core.yaml12 import parse_yaml
 
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise InputError(path, "file not found", "run from the root of the project") from None
+    except IsADirectoryError:
+        raise InputError(path, "is a folder", f"remove it, and {RESTORE}") from None
     except UnicodeDecodeError as fault:
         line = f"line {fault.object.count(10, 0, fault.start) + 1}"
         remedy = f"save it as UTF-8, or {RESTORE}"

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.core.differences import Change, differences
+from stages.core.differences import Change, differences, flow
 from stages.core.errors import InputError
+from stages.core.params import PARAMS_FILE
 from stages.core.recipe_file import (
     FOLDER,
     KEY,
@@ -23,6 +24,7 @@ from stages.core.recipe_file import (
 
 RAW = "data/raw"  # where the roots of recipes/_data.yaml are
 LISTS = ("datasets", "test_sets", "benchmarks")  # keys that hold just what a recipe needs
+ENTRIES = ("datasets", "benchmarks", "features")  # sections of which every entry is a mapping
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ def compose(
     if needs:
         whole |= {*LISTS}
         params |= _lists({key: needs[key] for key in needs if key not in left_out}, root)
-    for recipe in steps.values():
+    _require_entries(base, PARAMS_FILE)
+    for step, recipe in steps.items():
+        _require_entries(recipe.params, folder / f"{step}.yaml")
         merge(params, recipe.params, recipe.replace)
     _leave_out(params, [needs[one] for one in left_out])
     if "datasets" in whole:
@@ -163,6 +167,22 @@ def _with_name(base: Settings, name: str) -> Settings:
     return copy.deepcopy(named | {key: one for key, one in base.items() if key not in named})
 
 
+def _require_entries(params: Settings, file: Path) -> None:
+    """Raise InputError unless the sections ENTRIES, if given, and `test_sets` have their form."""
+    for section in ENTRIES:
+        given = params.get(section, {})
+        entries = {section: given}
+        if isinstance(given, dict):
+            entries |= {f"{section}.{name}": entry for name, entry in given.items()}
+        for key, entry in entries.items():
+            if not isinstance(entry, dict):
+                problem = f"input should be a mapping, not {flow(entry)}"
+                raise InputError(file, problem, "give its keys, or leave it out", key)
+    if not isinstance(tests := params.get("test_sets", []), list):
+        problem = f"input should be a list, not {flow(tests)}"
+        raise InputError(file, problem, "list names of `datasets`, or leave it out", "test_sets")
+
+
 def _lists(needs: dict[str, DataSet], root: str | None) -> Settings:
     """What params.yaml has of data sets: those for training have no benchmarks."""
     found = {
@@ -192,7 +212,7 @@ def _leave_out(params: Settings, left: list[DataSet]) -> None:
         "features": set(),
     }
     for section, names in gone.items():
-        entries = params.get(section) or {}
+        entries = params.get(section, {})
         for name in [*entries]:
             if name in names or entries[name].get("dataset") in sets:
                 del entries[name]

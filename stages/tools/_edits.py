@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stages.check.schema import KEY as SCHEMA_KEY
+from stages.check.schema import MIGRATE, SCHEMA, schema_of
 from stages.core.committed import committed
 from stages.core.differences import differences
 from stages.core.errors import InputError
 from stages.core.files import atomic_file, sha256
-from stages.core.params import PARAMS_FILE, RESTORE
+from stages.core.params import PARAMS_FILE, RESTORE, read_params
 from stages.core.recipes import KEY, Settings, compose
 from stages.core.yaml12 import parse_yaml
 from stages.tools._document import as_set_by_dvc, rewritten
 
 LAST_WRITTEN = Path(".dvc/tmp/recipe")  # SHA-256 of params.yaml as the last recipe left it
+AT_HEAD = f"{PARAMS_FILE} at HEAD"
+MEND = f"mend {PARAMS_FILE}, then commit it"
 MOST_NAMED = 5  # keys in a message
 
 
@@ -24,6 +28,17 @@ def head_text() -> str:
         remedy = "run in a git repository whose last commit holds it"
         raise InputError(PARAMS_FILE, "not found at HEAD, where recipes start", remedy)
     return text
+
+
+def parsed_head(head: str) -> Settings:
+    """The parameters in `head`, params.yaml at HEAD. Raise InputError if they are of no use."""
+    params = parse_yaml(head, AT_HEAD, MEND)
+    if not isinstance(params, dict):
+        raise InputError(AT_HEAD, "not a mapping of parameters", MEND)
+    if (schema := schema_of(params)) < SCHEMA:
+        problem = f"is old: it has schema {schema}, and this version of faceline reads {SCHEMA}"
+        raise InputError(AT_HEAD, problem, f"run {MIGRATE}, then commit {PARAMS_FILE}", SCHEMA_KEY)
+    return params
 
 
 def write(text: str) -> None:
@@ -40,13 +55,14 @@ def refuse_own_edits(head: str) -> None:
     It holds none if it is as at HEAD, as this tool left it, or what the recipe that it names makes
     of HEAD's, written by this tool or by `dvc exp run -S`, byte for byte.
     """
-    if not PARAMS_FILE.is_file():
+    if not PARAMS_FILE.exists():
         return
+    after = read_params()
     now = PARAMS_FILE.read_text(encoding="utf-8")
     noted = LAST_WRITTEN.read_text().strip() if LAST_WRITTEN.is_file() else None
     if now == head or sha256(PARAMS_FILE) == noted:
         return
-    before, after = (parse_yaml(text, PARAMS_FILE, RESTORE) for text in (head, now))
+    before = parse_yaml(head, PARAMS_FILE, RESTORE)
     expected = _composed(before, after)
     changes = [*differences(before, expected)]
     if now in (rewritten(head, changes), as_set_by_dvc(head, changes)):

@@ -18,7 +18,7 @@ from stages.core.recipes import KEY, Composed, Settings, compose, sets
 from stages.core.yaml12 import parse_yaml
 from stages.report.rows import selected
 from stages.tools._document import rewritten
-from stages.tools._edits import head_text, refuse_own_edits, write
+from stages.tools._edits import head_text, parsed_head, refuse_own_edits, write
 from stages.tools._flags import flags as flags_of
 from stages.tools._overrides import apply
 from stages.tools._table import described, table
@@ -98,7 +98,7 @@ def _main(
         print(table())
         return
     head = head_text()
-    before = parse_yaml(head, PARAMS_FILE, RESTORE)
+    before = parsed_head(head)
     composed = _composed(name, before, available, data)
     apply(overrides, composed.params)
     changes = [*differences(before, composed.params)]
@@ -125,10 +125,15 @@ def _composed(name: str, before: Settings, available: bool, data: str | None) ->
     root = None if data is None else str(Path(data).absolute())
     composed = compose(name, before, root=root)
     selected(composed.recipe.reproduces, name)  # refuses rows that there are not
-    absent = missing_data(composed.params["datasets"]).keys()
+    if not available:
+        return composed
+    try:
+        absent = missing_data(composed.params["datasets"]).keys()
+    except InputError as fault:
+        raise _blamed(fault, composed, []) from None
     tests = {key: need for key, need in composed.needs.items() if need.benchmarks}
     without = [key for key, need in tests.items() if absent & need.datasets.keys()]
-    if not (available and without):
+    if not without:
         return composed
     if len(without) == len(tests):
         problem = f"none of the test sets is there ({', '.join(without)})"
@@ -141,9 +146,16 @@ def _validate(text: str, composed: Composed, overrides: list[str]) -> None:
     try:
         validate(parse_yaml(text, PARAMS_FILE, RESTORE), data=False)
     except InputError as fault:
-        where = _source(str(fault.record), composed, overrides)
-        problem = f"{fault.problem} ({PARAMS_FILE} is as it was)"
-        raise InputError(where, problem, fault.remedy, fault.record) from None
+        raise _blamed(fault, composed, overrides) from None
+
+
+def _blamed(fault: InputError, composed: Composed, overrides: list[str]) -> InputError:
+    """`fault` in the composed params.yaml, as one of the word or the file that made it so."""
+    if fault.file != str(PARAMS_FILE):  # such as a damaged model
+        return fault
+    where = _source(str(fault.record), composed, overrides)
+    problem = f"{fault.problem} ({PARAMS_FILE} is as it was)"
+    return InputError(where, problem, fault.remedy, fault.record)
 
 
 def _source(key: str, composed: Composed, overrides: list[str]) -> str | Path:

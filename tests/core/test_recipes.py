@@ -164,6 +164,10 @@ def test_files_that_begin_with_an_underscore_are_not_offered(folder) -> None:
         ({"reproduces": "btnet"}, r"one\.yaml: reproduces"),
         ({"params": {"recipe": "two"}}, r"one\.yaml: params\.recipe: .*does not set `recipe`"),
         ({"params": {"schema": 1}}, r"one\.yaml: params\.schema: .*does not set `schema`"),
+        ({"params": {"datasets": None}}, r"one\.yaml: datasets: .*a mapping, not null"),
+        ({"params": {"datasets": {"own": None}}}, r"one\.yaml: datasets\.own: .*a mapping, not n"),
+        ({"params": {"benchmarks": {"b": 3}}}, r"one\.yaml: benchmarks\.b: .*a mapping, not 3"),
+        ({"params": {"test_sets": None}}, r"one\.yaml: test_sets: .*a list, not null"),
         ({"params": [1]}, r"one\.yaml: params"),
     ],
 )

@@ -329,6 +329,55 @@ def test_rows_that_there_are_not_are_refused_first(rows: str, said: str, option:
     assert PARAMS.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("params", "key"),
+    [
+        ({"datasets": {"orl": None}}, r"datasets\.orl"),
+        ({"datasets": None}, "datasets"),
+        ({"benchmarks": {"orl_pairs": None}}, r"benchmarks\.orl_pairs"),
+        ({"datasets": {"orl": {"root": None}}}, r"datasets\.orl\.root"),
+        ({"datasets": {"new": {"format": "bin"}}}, r"datasets\.new\.root"),
+    ],
+)
+@pytest.mark.parametrize("available", [False, True])
+def test_an_entry_that_is_none_is_named_with_its_file(params, key: str, available: bool) -> None:
+    Path("recipes/one.yaml").write_text(yaml.safe_dump({"note": "a test", "params": params}))
+    with pytest.raises(InputError, match=rf"recipes/one\.yaml: {key}: "):
+        run("one", available=available)
+    run()
+
+
+@pytest.mark.parametrize("content", [b"", b"- a\n", b"seed: \xff\n", None])
+def test_a_file_that_holds_no_parameters_is_named(content: bytes | None, capsys) -> None:
+    PARAMS.unlink()
+    if content is None:
+        PARAMS.mkdir()
+    else:
+        PARAMS.write_bytes(content)
+    said = r"params\.yaml: (line 1: )?(not a mapping|is not UTF-8|is a folder).*git checkout"
+    for words, options in ((["short"], {}), (["short"], {"flags": True}), ([], {})):
+        with pytest.raises(InputError, match=said):
+            run(*words, **options)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "not a mapping"),
+        ("- a\n", "not a mapping"),
+        ("seed: 0\n", r"schema: is old: .*run python -m stages\.tools\.migrate, then commit"),
+    ],
+)
+def test_a_commit_that_recipes_cannot_start_from_is_named(content: str, said: str) -> None:
+    good = PARAMS.read_text()
+    PARAMS.write_text(content)
+    git("commit", "-qam", "other")
+    for now in (content, good):
+        PARAMS.write_text(now)
+        with pytest.raises(InputError, match=rf"params\.yaml at HEAD: {said}"):
+            run("short")
+
+
 def test_values_are_read_as_by_dvc() -> None:
     run("short", "backbone.flavour='magface'", "resolutions=[28,7]", "losses.arcface={scale:8}")
     assert params()["backbone"]["flavour"] == "magface"
