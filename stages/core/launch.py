@@ -57,19 +57,19 @@ def start_on_ranks(main: Callable[..., None], *arguments: str) -> None:
 
 def _several_wanted() -> bool:
     """Whether the environment asks for more processes than this one, and it is none of them yet."""
-    return (_count("NPROC"), _count("NNODES")) != ("1", "1") and "LOCAL_RANK" not in os.environ
+    return (counted("NPROC"), counted("NNODES")) != ("1", "1") and "LOCAL_RANK" not in os.environ
 
 
 def _launch(stage: str) -> NoReturn:
     """Become torchrun's agent: run `stage` with this command line on all processes, then exit."""
-    _count("RANK_TIMEOUT")
+    counted("RANK_TIMEOUT")
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # until the stage sets its own number
     logging.disable(logging.ERROR)  # torchrun's own repeat, at length, that a rank has failed
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    options = ["--nproc-per-node", _count("NPROC"), *_hosts()]
+    options = ["--nproc-per-node", counted("NPROC"), *_hosts()]
     try:
         run.run(run.parse_args([*options, "-m", stage, *sys.argv[1:]]))
     except ChildFailedError as error:
@@ -105,10 +105,10 @@ def _first_to_fail() -> bool:
 
 
 def _hosts() -> list[str]:
-    if _count("NNODES") == "1":
+    if counted("NNODES") == "1":
         return ["--standalone"]
     needed = {"--node-rank": "NODE_RANK", "--master-addr": "MASTER_ADDR"}
-    hosts, port = _count("NNODES"), os.environ.get("MASTER_PORT", "29500")
+    hosts, port = counted("NNODES"), os.environ.get("MASTER_PORT", "29500")
     options = ["--nnodes", hosts, "--master-port", port]
     for option, name in needed.items():
         if name not in os.environ:
@@ -121,13 +121,17 @@ def _hosts() -> list[str]:
         remedy = f"give each of the {hosts} hosts its own number, from 0 on"
         raise InputError("environment", f"{host!r} is no host's number", remedy, "NODE_RANK")
     if "RANK_TIMEOUT" in os.environ:
-        options += ["--rdzv-conf", f"timeout={_count('RANK_TIMEOUT')}"]
+        options += ["--rdzv-conf", f"timeout={counted('RANK_TIMEOUT')}"]
     where = f"{os.environ['MASTER_ADDR']}, port {port}"
     print(f"host {host} of {hosts} waits for the others at {where}", file=sys.stderr, flush=True)
     return options
 
 
-def _count(name: str) -> str:
+def counted(name: str) -> str:
+    """The environment's number `name` of processes, hosts or seconds; 1 where it is not set.
+
+    Raise InputError if it is not a whole number from 1 up.
+    """
     value = os.environ.get(name, "1")
     if not value.isdecimal() or int(value) == 0:
         raise InputError("environment", f"{value!r} is no count", "give a number from 1 up", name)

@@ -103,7 +103,7 @@ def read_recipe(name: str, folder: Path = FOLDER, asked_by: str | None = None) -
             raise InputError(folder / f"{asked_by}.yaml", problem, "choose one of these", "base")
         raise InputError(folder, problem, "choose one of these, or write its file", "recipe")
     recipe = parse(Recipe, _mapping(file), "", file)
-    if not name.startswith(PART) and not recipe.reproduces and not recipe.note:
+    if not name.startswith(PART) and not recipe.reproduces and not recipe.note.strip():
         problem = "the recipe reproduces no published row and gives no reason"
         raise InputError(file, problem, "write what it is for", "note")
     for key in (SCHEMA, KEY):

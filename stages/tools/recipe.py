@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 import sys
 import textwrap
 from pathlib import Path
@@ -12,6 +12,7 @@ from stages.check.validate import missing_data, missing_models, validate
 from stages.core.differences import Change, differences
 from stages.core.entry import start
 from stages.core.errors import InputError
+from stages.core.launch import counted
 from stages.core.params import PARAMS_FILE, RESTORE, read_params
 from stages.core.recipe_file import FOLDER
 from stages.core.recipes import KEY, Composed, Settings, compose, sets
@@ -94,6 +95,8 @@ def _main(
     tflops: float | None,
     measure: bool,
 ) -> None:
+    given = {"--show": show, "--flags": flags, "--cost": cost or measure or tflops is not None}
+    _refuse_odd_options(name, [*given.items()], available or data is not None)
     if name is None:
         print(table())
         return
@@ -118,12 +121,32 @@ def _main(
     _report(composed, changes, before.get(KEY))
 
 
+def _refuse_odd_options(name: str | None, prints: list[tuple[str, bool]], others: bool) -> None:
+    """Raise InputError if options come without a recipe, or several ask for one output each.
+
+    Args:
+        prints: options that print something instead of writing, and whether they are given.
+        others: whether any other option is given.
+    """
+    asked = [option for option, given in prints if given]
+    if name is None and (asked or others):
+        raise InputError("command line", "options without a recipe", "name one first", "NAME")
+    if len(asked) > 1:
+        problem = f"{' and '.join(asked)} each print something else"
+        raise InputError("command line", problem, "give one of them", asked[-1])
+
+
 def _composed(name: str, before: Settings, available: bool, data: str | None) -> Composed:
     """The recipe, without absent test sets if `available`."""
-    if data is not None and not Path(data).is_dir():
-        raise InputError(data, "not a folder", "name the folder that holds the data sets", "--data")
+    if data is not None and not (data and Path(data).is_dir()):
+        raise InputError(
+            data or "''", "not a folder", "name the folder that holds the data sets", "--data"
+        )
     root = None if data is None else str(Path(data).absolute())
     composed = compose(name, before, root=root)
+    if data is not None and not composed.needs:
+        problem = f"recipe {name} needs no published data"
+        raise InputError("--data", problem, "leave the option out")
     selected(composed.recipe.reproduces, name)  # refuses rows that there are not
     if not available:
         return composed
@@ -173,9 +196,11 @@ def _print_cost(params: Settings, tflops: float | None, measured: bool) -> None:
     if (trunk := params["trunk"]) in missing_models(params):
         problem = f"models/{trunk} is absent, and what the trunk `{trunk}` costs is counted on it"
         raise InputError("--cost", problem, "import or copy it there, docs/checkpoints.md", "trunk")
+    if tflops is not None and not 0 < tflops < math.inf:
+        raise InputError("--tflops", f"{tflops} is no speed", "give a number above 0")
+    devices = int(counted("NPROC")) * int(counted("NNODES"))
     from stages.tools._cost import estimate, lines  # torch: seconds that no other option waits for
 
-    devices = int(os.environ.get("NPROC", 1)) * int(os.environ.get("NNODES", 1))
     print(*lines(estimate(params, tflops, measured, devices)), sep="\n")
 
 

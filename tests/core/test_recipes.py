@@ -160,6 +160,7 @@ def test_files_that_begin_with_an_underscore_are_not_offered(folder) -> None:
         ({"replace": ["seed"], "params": {"seed": 1}}, r"replace: 'seed' is not a section"),
         ({"needs": "lfw"}, r"one\.yaml: needs: .*list"),
         ({"note": 3}, r"one\.yaml: note: .*text"),
+        ({"note": " \n"}, r"one\.yaml: note: the recipe reproduces no published row"),
         ({"note": ""}, r"one\.yaml: note: the recipe reproduces no published row"),
         ({"reproduces": "btnet"}, r"one\.yaml: reproduces"),
         ({"params": {"recipe": "two"}}, r"one\.yaml: params\.recipe: .*does not set `recipe`"),

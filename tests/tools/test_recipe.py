@@ -222,6 +222,39 @@ def test_cost_prints_an_estimate_and_writes_nothing(capsys, options) -> None:
     assert f"at {'500 GFLOP/s (as stated' if options.get('tflops') else '60'}" in said
 
 
+@pytest.mark.parametrize("tflops", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_speed_is_a_finite_number_above_0(tflops: float) -> None:
+    with pytest.raises(InputError, match=r"--tflops: .* is no speed"):
+        run("short", tflops=tflops)
+
+
+@pytest.mark.parametrize("name", ["NPROC", "NNODES"])
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "two", ""])
+def test_devices_are_counted_in_whole_numbers(monkeypatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(InputError, match=f"{name}: '{value}' is no count"):
+        run("short", cost=True)
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "said"),
+    [
+        ([], {"cost": True}, "options without a recipe"),
+        ([], {"flags": True}, "options without a recipe"),
+        ([], {"data": "."}, "options without a recipe"),
+        (["short"], {"show": True, "flags": True}, "--show and --flags each print"),
+        (["short"], {"show": True, "tflops": 1.0}, "--show and --cost each print"),
+        (["published"], {"data": ""}, "'': --data: not a folder"),
+        (["short"], {"data": "."}, "--data: recipe short needs no published data"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(words, options: dict, said: str) -> None:
+    before = PARAMS.read_bytes()
+    with pytest.raises(InputError, match=said):
+        run(*words, **options)
+    assert PARAMS.read_bytes() == before
+
+
 def test_missing_data_are_listed_with_their_origin(capsys) -> None:
     run("published")
     said = capsys.readouterr().out
