@@ -12,7 +12,6 @@ from stages.check.validate import missing_data, missing_models, validate
 from stages.core.differences import Change, differences
 from stages.core.entry import start
 from stages.core.errors import InputError
-from stages.core.launch import counted
 from stages.core.params import PARAMS_FILE, RESTORE, read_params
 from stages.core.recipe_file import FOLDER
 from stages.core.recipes import KEY, Composed, Settings, compose, sets
@@ -198,9 +197,10 @@ def _print_cost(params: Settings, tflops: float | None, measured: bool) -> None:
         raise InputError("--cost", problem, "import or copy it there, docs/checkpoints.md", "trunk")
     if tflops is not None and not 0 < tflops < math.inf:
         raise InputError("--tflops", f"{tflops} is no speed", "give a number above 0")
-    devices = int(counted("NPROC")) * int(counted("NNODES"))
-    from stages.tools._cost import estimate, lines  # torch: seconds that no other option waits for
+    from stages.core.launch import counted  # torch: seconds that no other option waits for
+    from stages.tools._cost import estimate, lines
 
+    devices = int(counted("NPROC")) * int(counted("NNODES"))
     print(*lines(estimate(params, tflops, measured, devices)), sep="\n")
 
 
