@@ -259,6 +259,9 @@ def _after_kill(run: Run, what: str) -> list[Finding]:
             found.append(Finding(f"after {what}", f"{trainer} went back to epoch {place[0]}"))
         run.resumed += run.reached.get(trainer) != place
         run.reached[trainer] = place
+    for trainer in [*run.reached]:
+        if (run.clone.folder / "models" / trainer).exists():  # it has finished, and may begin anew
+            del run.reached[trainer]
     run.done |= run.locked()
     return found
 

@@ -195,3 +195,19 @@ def test_a_file_that_no_list_names_is_not_taken_away(tmp_path) -> None:
         (tmp_path / name).touch()
     for seed in range(20):
         assert storage._a_file_of(tmp_path, Random(seed)) == [tmp_path / "gallery/a.jpg"]
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_training_that_finished_may_begin_anew(tmp_path, finished: bool) -> None:
+    """DVC may be killed before it knows that a stage succeeded: then the stage runs again."""
+    run = kills.Run(Broken(tmp_path / "lap1"))
+    places = []
+    for epoch in (2, 1):
+        run.log.write_text(f"train: resumes after epoch {epoch}, step 0\n")
+        places.append(kills._after_kill(run, "a kill"))
+        if finished:
+            (run.clone.folder / "models/train").mkdir(parents=True, exist_ok=True)
+            assert kills._after_kill(run, "a kill") == []
+    assert places == (
+        [[], []] if finished else [[], [("after a kill", "train went back to epoch 1")]]
+    )
