@@ -7,25 +7,39 @@ heads know their trunk.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ruamel.yaml import YAML
 
 from stages.check.schema import KEY, SCHEMA, schema_of
 from stages.core.entry import start
 from stages.core.errors import InputError
 from stages.core.files import atomic_file
-from stages.core.params import PARAMS_FILE, read_params
+from stages.core.params import PARAMS_FILE, RESTORE, read_params
+from stages.core.yaml12 import parse_yaml
 
 
 def main() -> None:
     """Rewrite params.yaml in the current schema; its comments and settings stay as they are."""
-    schema = schema_of(read_params())
+    before = read_params()
+    schema = schema_of(before)
     if schema == SCHEMA:
         print(f"{PARAMS_FILE}: has schema {SCHEMA} already")
         return
-    text = PARAMS_FILE.read_bytes().decode("utf-8")
+    text = numbered(PARAMS_FILE.read_bytes().decode("utf-8"))
+    if not _holds(text, {KEY: SCHEMA} | before):
+        remedy = f"insert `{KEY}: {SCHEMA}` as its first line"
+        raise InputError(PARAMS_FILE, "has a form that this command does not know", remedy)
     with atomic_file(PARAMS_FILE) as scratch:
-        scratch.write_bytes(numbered(text).encode("utf-8"))
+        scratch.write_bytes(text.encode("utf-8"))
     print(f"{PARAMS_FILE}: schema {schema} -> {SCHEMA}; see git diff, then python -m stages.check")
+
+
+def _holds(text: str, params: dict[str, Any]) -> bool:
+    try:
+        return parse_yaml(text, PARAMS_FILE, RESTORE) == params
+    except InputError:
+        return False
 
 
 def numbered(text: str) -> str:
@@ -38,7 +52,8 @@ def numbered(text: str) -> str:
         remedy = f'insert "{KEY}": {SCHEMA}, after the first brace'
         raise InputError(PARAMS_FILE, "is a mapping in braces, such as JSON", remedy)
     first = mapping.value[0][0].start_mark
-    return f"{text[: first.index]}{KEY}: {SCHEMA}\n{' ' * first.column}{text[first.index :]}"
+    end = "\r\n" if "\r\n" in text else "\n"
+    return f"{text[: first.index]}{KEY}: {SCHEMA}{end}{' ' * first.column}{text[first.index :]}"
 
 
 if __name__ == "__main__":

@@ -48,6 +48,12 @@ def test_migration_of_the_parameters_gives_the_committed_file() -> None:
     assert Path("params.yaml").read_text() == committed.replace(line, f"{KEY}: {SCHEMA}\n")
 
 
+def test_migration_keeps_the_ends_of_lines() -> None:
+    Path("params.yaml").write_bytes(b"seed: 0\r\nloss: arcface\r\n")
+    main()
+    assert Path("params.yaml").read_bytes() == b"schema: 1\r\nseed: 0\r\nloss: arcface\r\n"
+
+
 def test_a_second_migration_does_nothing(capsys) -> None:
     write(OLD)
     main()
@@ -66,6 +72,7 @@ def test_a_second_migration_does_nothing(capsys) -> None:
         ("schema: 0\n", "schema: input should be a whole number, not 0"),
         ('{"seed": 0}', 'a mapping in braces.*insert "schema": 1'),
         ("seed: [\n", "not valid YAML"),
+        ("? seed\n: 0\n", "has a form that this command does not know.*insert `schema: 1`"),
     ],
 )
 def test_what_cannot_be_migrated_stays_as_it_is(text, said) -> None:
