@@ -52,7 +52,8 @@ def numbered(text: str) -> str:
         remedy = f'insert "{KEY}": {SCHEMA}, after the first brace'
         raise InputError(PARAMS_FILE, "is a mapping in braces, such as JSON", remedy)
     first = mapping.value[0][0].start_mark
-    end = "\r\n" if "\r\n" in text else "\n"
+    line, newline, _ = text[first.index :].partition("\n")
+    end = "\r\n" if newline and line.endswith("\r") else "\n"
     return f"{text[: first.index]}{KEY}: {SCHEMA}{end}{' ' * first.column}{text[first.index :]}"
 
 
