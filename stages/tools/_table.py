@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from stages.check.validate import missing_data, missing_models
+from stages.check.absent import missing_data, missing_models
 from stages.core.errors import InputError
 from stages.core.params import read_params
 from stages.core.recipe_file import offered

@@ -8,7 +8,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from stages.check.validate import missing_data, missing_models, validate
+from stages.check.absent import missing_data, missing_models
+from stages.check.validate import validate
 from stages.core.differences import Change, differences
 from stages.core.entry import start
 from stages.core.errors import InputError

