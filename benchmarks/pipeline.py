@@ -76,6 +76,7 @@ def own_work(scratch: Path) -> Row:
     _require_up_to_date()
     folder, saved, programs = (scratch / name for name in ("own_work", "saved", "programs"))
     _copy_files(folder, RESULTS)
+    _commit(folder)
     locked = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]
     for stage in locked.values():
         for out in stage["outs"]:
@@ -167,7 +168,6 @@ def _copy_files(folder: Path, left_out: tuple[str, ...]) -> None:
         if (ROOT / name).is_file() and not name.startswith(left_out):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
-    _commit(folder)
 
 
 def _commit(folder: Path) -> None:

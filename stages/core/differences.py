@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -50,12 +50,18 @@ def differences(old: Any, new: Any, path: tuple[str, ...] = ()) -> Iterator[Chan
             yield Change(here, one, other)
 
 
-def flow(value: Any) -> str:
-    """A value on one line, as YAML writes it within braces."""
+def flow(value: Any, gap: str = " ", text: Callable[[Any], str] = str) -> str:
+    """A value on one line, as YAML writes it within braces.
+
+    Args:
+        gap: what follows a comma or a colon.
+        text: writes what is neither a mapping, a list, a boolean nor null.
+    """
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {flow(one)}" for key, one in value.items()) + "}"
+        entries = (f"{key}:{gap}{flow(one, gap, text)}" for key, one in value.items())
+        return "{" + f",{gap}".join(entries) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(flow, value)) + "]"
+        return "[" + f",{gap}".join(flow(one, gap, text) for one in value) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+    return text(value)

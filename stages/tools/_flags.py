@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from stages.core.differences import ABSENT, Change
+from stages.core.differences import ABSENT, Change, flow
 from stages.core.errors import InputError
 
 PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
@@ -29,7 +29,7 @@ def flags(changes: Iterable[Change], name: str) -> str:
 def _override(change: Change, name: str) -> str:
     if change.new is ABSENT:
         return f"~{change.key}"
-    text = hydra(change.new)
+    text = flow(change.new, gap="", text=_quoted)
     if SPECIAL.search(text):
         problem = "the value holds a blank or a sign that the shell or Hydra would replace"
         remedy = f"write params.yaml instead: python -m stages.tools.recipe {name}"
@@ -37,14 +37,8 @@ def _override(change: Change, name: str) -> str:
     return f"{'+' if change.old is ABSENT else ''}{change.key}={text}"
 
 
-def hydra(value: Any) -> str:
-    """A value as Hydra's grammar has it, without blanks between its parts."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{hydra(one)}" for key, one in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(hydra, value)) + "]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
+def _quoted(value: Any) -> str:
+    """A number or text as Hydra's grammar has it."""
     if isinstance(value, str) and (not PLAIN.fullmatch(value) or value.lower() in WORDS):
         return "'" + value.replace("'", "\\'") + "'"
     return str(value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,49 +78,43 @@ def main(
     measure: bool = False,
 ) -> None:
     """Write recipes/NAME.yaml, on top of HEAD's params.yaml, into params.yaml."""
+    with _word_for_dvc(flags):
+        given = {"--show": show, "--flags": flags, "--cost": cost or measure or tflops is not None}
+        _refuse_odd_options(name, [*given.items()], available or data is not None)
+        if name is None:
+            print(table())
+            return
+        head = head_text()
+        before = parsed_head(head)
+        composed = _composed(name, before, available, data)
+        apply(overrides, composed.params)
+        changes = [*differences(before, composed.params)]
+        text = rewritten(head, changes)
+        _validate(text, composed, overrides)
+        if show:
+            print(text, end="")
+            return
+        if given["--cost"]:
+            _print_cost(composed.params, tflops, measure)
+            return
+        refuse_own_edits(head)
+        if flags:
+            print(flags_of(differences(read_params(), composed.params), name))
+            return
+        write(text)
+        _report(composed, changes, before.get(KEY))
+
+
+@contextmanager
+def _word_for_dvc(flags: bool) -> Iterator[None]:
+    """With `--flags`, print a word that DVC refuses if the recipe is refused: within $(..), DVC
+    would run params.yaml as it is."""
     try:
-        _main(name, overrides, show, flags, available, data, cost, tflops, measure)
+        yield
     except InputError:
-        if flags:  # within $(..): without a word, DVC would run params.yaml as it is
+        if flags:
             print(REFUSED)
         raise
-
-
-def _main(
-    name: str | None,
-    overrides: list[str],
-    show: bool,
-    flags: bool,
-    available: bool,
-    data: str | None,
-    cost: bool,
-    tflops: float | None,
-    measure: bool,
-) -> None:
-    given = {"--show": show, "--flags": flags, "--cost": cost or measure or tflops is not None}
-    _refuse_odd_options(name, [*given.items()], available or data is not None)
-    if name is None:
-        print(table())
-        return
-    head = head_text()
-    before = parsed_head(head)
-    composed = _composed(name, before, available, data)
-    apply(overrides, composed.params)
-    changes = [*differences(before, composed.params)]
-    text = rewritten(head, changes)
-    _validate(text, composed, overrides)
-    if show:
-        print(text, end="")
-        return
-    if cost or tflops is not None or measure:
-        _print_cost(composed.params, tflops, measure)
-        return
-    refuse_own_edits(head)
-    if flags:
-        print(flags_of(differences(read_params(), composed.params), name))
-        return
-    write(text)
-    _report(composed, changes, before.get(KEY))
 
 
 def _refuse_odd_options(name: str | None, prints: list[tuple[str, bool]], others: bool) -> None:
