@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from stages.core.files import atomic_file, atomic_folder
+from stages.datasets._zip import ZipShard
 from stages.protocols._result import Result
 
 DIGITS = 6  # decimals of a fraction: one pair in a million
@@ -38,8 +40,21 @@ def write_metrics(
     _write_json(
         folder / f"{benchmark}.intervals.json", {benchmark: intervals, "provenance": provenance}
     )
-    with atomic_file(folder / f"{benchmark}.replicates.npz") as scratch, scratch.open("wb") as file:
-        np.savez_compressed(file, about=json.dumps(about, sort_keys=True), **samples)
+    _write_arrays(
+        folder / f"{benchmark}.replicates.npz",
+        {"about": np.array(json.dumps(about, sort_keys=True))} | samples,
+    )
+
+
+def _write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """An .npz whose bytes the arrays alone decide, not the version of zlib or of Python."""
+    with atomic_file(path) as scratch:
+        archive = ZipShard(scratch)
+        for name, values in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, values)
+            archive.add(f"{name}.npy", content.getbuffer())
+        archive.close()
 
 
 def write_curves(folder: Path, results: dict[str, Result]) -> None:

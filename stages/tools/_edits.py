@@ -17,7 +17,7 @@ from stages.tools._document import as_set_by_dvc, rewritten
 
 LAST_WRITTEN = Path(".dvc/tmp/recipe")  # SHA-256 of params.yaml as the last recipe left it
 AT_HEAD = f"{PARAMS_FILE} at HEAD"
-MEND = f"mend {PARAMS_FILE}, then commit it"
+MEND = f"fix {PARAMS_FILE}, then commit it"
 MOST_NAMED = 5  # keys in a message
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,16 @@ def test_replicates_say_of_how_many_people_or_folds_they_are(tmp_path: Path) -> 
             "provenance": {"seed": 3},
         }
         np.testing.assert_allclose(file["a/accuracy"], [0.1, 0.10001], rtol=1e-7)
+
+
+def test_neither_zlib_nor_zipfile_decides_a_byte_of_the_replicates(tmp_path: Path) -> None:
+    """Python 3.11.2 and 3.11.7 number the entries of an .npz differently."""
+    write_metrics(tmp_path, "b", {"a": result(0.1, 0, 20, False)}, {"seed": 3})
+    with zipfile.ZipFile(tmp_path / "b.replicates.npz") as archive:
+        assert [entry.filename for entry in archive.infolist()] == ["about.npy", "a/accuracy.npy"]
+        for entry in archive.infolist():
+            assert entry.compress_type == zipfile.ZIP_STORED
+            assert (entry.create_version, entry.extract_version, entry.extra) == (10, 10, b"")
 
 
 def test_a_curve_keeps_seven_digits_and_only_the_rows_that_have_it(tmp_path: Path) -> None:
