@@ -268,14 +268,14 @@ def test_a_trainer_dies_with_the_process_that_started_it(tmp_path) -> None:
 
 
 def _start_by_hand(started, pid) -> None:
-    child = multiprocessing.Process(target=_wait_by_hand, args=(started,))
+    child = multiprocessing.Process(target=_wait_by_hand, args=(started, pid))
     child.start()
-    pid.value = child.pid
     child.join()
 
 
-def _wait_by_hand(started) -> None:
+def _wait_by_hand(started, pid) -> None:
     die_with_parent(of_dvc=False)
+    pid.value = os.getpid()
     started.set()
     time.sleep(60)
 

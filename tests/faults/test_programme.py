@@ -13,6 +13,7 @@ from faults import __main__ as programme
 from faults import _clone, kills, storage
 from faults._report import Finding, Section
 from faults._task import Task
+from tests.test_pipeline import wait_for
 
 RUN_APART = programme.run_apart
 MARKS = "<!-- begin: python -m {} -->\nold\n<!-- end -->\n"
@@ -168,11 +169,16 @@ def test_a_stage_that_wrote_nothing_costs_none_of_its_other_faults(tmp_path) -> 
 def test_a_death_later_than_the_wait_for_it_is_that_of_the_signal(tmp_path, monkeypatch) -> None:
     """A busy machine takes longer than `_kill` waits: the next run is judged."""
 
+    ready = tmp_path / "ready"
+
     class Slow(kills.Run):
         starts = 0
 
         def start(self) -> None:
-            code = "trap 'sleep 0.3; exit 255' INT; sleep 0.6 & wait; exit 0"
+            dies_late = (
+                f"trap 'sleep 0.5; exit 255' INT; touch {ready}; while :; do sleep 0.1; done"
+            )
+            code = "exit 0" if self.starts else dies_late
             self.process = subprocess.Popen(["bash", "-c", code], start_new_session=True)
             self.signalled = False
             self.starts += 1
@@ -182,9 +188,11 @@ def test_a_death_later_than_the_wait_for_it_is_that_of_the_signal(tmp_path, monk
 
     monkeypatch.setattr(kills, "DIES_WITHIN_S", 0.01)
     run = Slow(Broken(tmp_path))
-    assert not run.is_over(kills.Moment(0.2, signal.SIGINT, kills.ALONE))
-    kills._kill(run, kills.Moment(0.2, signal.SIGINT, kills.ALONE))
-    assert run.is_over(kills.Moment(5.0, signal.SIGINT, kills.ALONE))
+    run.start()
+    wait_for(ready.exists)
+    assert not run.is_over(kills.Moment(0.0, signal.SIGINT, kills.ALONE))
+    kills._kill(run, kills.Moment(0.0, signal.SIGINT, kills.ALONE))
+    assert run.is_over(kills.Moment(60.0, signal.SIGINT, kills.ALONE))
     assert run.process.returncode == 0
     assert run.starts == 2
 
